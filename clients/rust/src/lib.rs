@@ -1,0 +1,1 @@
+//! The Rust client of Quorate, a coordination service with ZooKeeper's model.

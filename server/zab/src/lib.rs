@@ -1,0 +1,1 @@
+//! Quorate's atomic broadcast: election, discovery, synchronization and broadcast over opaque payloads.
