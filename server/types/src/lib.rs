@@ -37,9 +37,12 @@ pub use frame::{Frame, FrameKind};
 pub use id::{ClusterId, OutboxId, ServerId, SessionId, SessionSecret, Tag, WatchId};
 pub use mode::{CreateMode, NodeKind};
 pub use path::Path;
-pub use reply::{Reply, Response};
-pub use request::{Consistency, Op, Precondition, ReadOp, Request, RequestId, WatchOp, WriteOp};
+pub use reply::{Child, Reply, Response, Role, Status, TreeNode};
+pub use request::{
+    ChangeFilter, Consistency, Op, Precondition, ReadOp, Request, RequestId, Resume, StreamWatch, WatchClass, WatchOp,
+    WatchScope, WriteOp,
+};
 pub use stat::Stat;
 pub use time::Now;
-pub use txn::{Txn, TxnBody, TxnOp};
+pub use txn::{Route, Txn, TxnBody, TxnOp};
 pub use zxid::{Epoch, Zxid};

@@ -1,10 +1,11 @@
 //! `Reply`: what a request is answered with.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use crate::{AclEntry, Error, SessionId, Stat};
+use crate::{Acl, AclEntry, Epoch, Error, NodeKind, ServerId, SessionId, Stat, Zxid};
 
 /// The answer to one request.
 pub type Response = Result<Reply, Error>;
@@ -83,8 +84,85 @@ pub enum Reply {
     },
     /// To `CloseSession`.
     SessionClosed,
-    /// To a [`crate::WatchOp`] that succeeded.
+    /// To a [`crate::WatchOp`] of a ZooKeeper client that succeeded.
     WatchDone,
+    /// To a `StreamTree`, after its last znode.
+    TreeStreamed {
+        /// The state that the stream showed.
+        zxid: Zxid,
+    },
+    /// To a `Status`.
+    Status(Box<Status>),
+}
+
+/// One znode of a streamed tree.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TreeNode {
+    /// The whole path.
+    pub path: String,
+    /// As of the stream's zxid.
+    pub stat: Stat,
+    /// If asked for; `None` is null.
+    pub data: Option<Bytes>,
+    /// Its ACL.
+    pub acl: Acl,
+    /// What makes it go away.
+    pub kind: NodeKind,
+}
+
+/// What a server does in its ensemble.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// It looks for a leader and answers no writes.
+    #[default]
+    Looking,
+    /// It follows a leader and votes.
+    Following,
+    /// It leads.
+    Leading,
+    /// It follows a leader and does not vote.
+    Observing,
+}
+
+/// What a server is, does and holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Status {
+    /// What it does.
+    pub role: Role,
+    /// Of the leader that it follows, or is.
+    pub epoch: Epoch,
+    /// The leader that it knows; `ServerId(0)` if it knows none.
+    pub leader: ServerId,
+    /// Whether it can serve writes.
+    pub serving: bool,
+    /// The last txn in its log.
+    pub logged: Zxid,
+    /// The last txn that is durable here.
+    pub durable: Zxid,
+    /// The last txn that is committed, as far as it knows.
+    pub committed: Zxid,
+    /// The last txn that it has applied.
+    pub applied: Zxid,
+    /// Its newest snapshot.
+    pub snapshot: Zxid,
+    /// The oldest zxid from which a watch can resume.
+    pub history: Zxid,
+    /// Writes are refused for lack of space.
+    pub disk_full: bool,
+    /// Znodes, those that are always there included.
+    pub znodes: u64,
+    /// Bytes of their data.
+    pub data_bytes: u64,
+    /// Ephemeral znodes.
+    pub ephemerals: u64,
+    /// Sessions that live.
+    pub sessions: u64,
+    /// Watches of this server's clients.
+    pub watches: u64,
+    /// Outboxes that are open.
+    pub outboxes: u64,
+    /// A hash of the replicated state.
+    pub digest: u128,
 }
 
 /// A child in a listing.

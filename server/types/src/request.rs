@@ -100,14 +100,26 @@ pub enum Op {
         /// Drawn at random by the door.
         secret: SessionSecret,
     },
-    /// Binds the outbox to the request's session and fences every other outbox that was bound to it.
-    AttachSession,
+    /// Tells the outbox when the request's session ends.
+    AttachSession {
+        /// Makes the outbox the one that speaks for the session, and fences the one that did so far.
+        exclusive: bool,
+    },
     /// Ends the request's session and deletes its ephemerals.
     CloseSession,
     /// Keeps the request's session alive, as any other request of it does.
     Touch,
     /// Begins, ends or asks after watches of this outbox.
     Watch(WatchOp),
+    /// Streams a znode and everything below it as of one zxid, parents first; the reply comes last.
+    StreamTree {
+        /// The top.
+        path: Path,
+        /// With each znode's data.
+        with_data: bool,
+    },
+    /// What this server is, does and holds.
+    Status,
 }
 
 /// What has to hold of a znode for a change of it to be made.

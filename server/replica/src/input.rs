@@ -1,0 +1,88 @@
+//! Everything that can happen to a replica, as plain data.
+
+use quorate_types::{OutboxId, Request, Tag, WatchId, Zxid};
+
+/// Something that happened outside, to be stepped.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// Time passed. The shell steps one at least every [`crate::limits::TICK_MS`].
+    Tick,
+    /// A disk thread has something to report.
+    Disk(DiskInput),
+    /// A client, by way of its front door.
+    Client(ClientInput),
+}
+
+/// What the disk threads report.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DiskInput {
+    /// All [`crate::effect::DiskOp`]s with a token up to this one are durable. What an earlier incarnation of this
+    /// process asked for is ignored.
+    Synced {
+        /// That of the process that submitted the operations.
+        incarnation: u64,
+        /// The greatest token that is durable.
+        token: u64,
+    },
+    /// The log has, or no longer has, room for more than what is already under way.
+    Space {
+        /// Refuse writes.
+        low: bool,
+    },
+    /// The snapshot writer has taken the last chunk and can take another.
+    SnapshotReady,
+    /// A snapshot is on disk, was read back, and verified.
+    SnapshotWritten {
+        /// Of the state that it holds.
+        zxid: Zxid,
+    },
+    /// A snapshot could not be written; what was written of it is gone. Not fatal: the log still has everything.
+    SnapshotFailed,
+}
+
+/// What the front doors bring.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClientInput {
+    /// A new outbox, before anything else of it.
+    Open {
+        /// Never used before.
+        outbox: OutboxId,
+        /// How its replies are ordered.
+        order: Order,
+    },
+    /// A request.
+    Request {
+        /// Where the reply goes.
+        outbox: OutboxId,
+        /// What the reply is matched with.
+        tag: Tag,
+        /// The request.
+        request: Request,
+    },
+    /// The outbox has been read down to its low-water mark: what waits for room in it may go on.
+    Ready {
+        /// Which.
+        outbox: OutboxId,
+    },
+    /// The outbox has canceled a watch that was read too slowly.
+    Lagged {
+        /// Which outbox.
+        outbox: OutboxId,
+        /// Which watch.
+        watch: WatchId,
+    },
+    /// The client is gone. Nothing is delivered to this outbox any more.
+    Closed {
+        /// Which.
+        outbox: OutboxId,
+    },
+}
+
+/// How the replies of an outbox relate to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// In the order of the requests; a read waits for the writes before it.
+    Fifo,
+    /// Each as soon as it is known: the requests came by themselves (unary calls).
+    None,
+}

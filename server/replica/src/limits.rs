@@ -1,0 +1,59 @@
+//! The named maxima and intervals of a replica, each with its reason.
+
+/// The shell steps a tick at least this often, in milliseconds: the resolution of every timeout here.
+pub const TICK_MS: u64 = 50;
+
+/// Bytes of records that may be on their way to the disk. Beyond it clients are no longer listened to; a log segment
+/// holds several times as much, so a full disk is noticed before it hurts what is under way.
+pub const UNDER_WAY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Records that may be on their way to the disk: bounds the overlay that validation looks through.
+pub const UNDER_WAY_RECORDS_MAX: usize = 20_000;
+
+/// Bytes that the watch history holds, unless configured.
+pub const HISTORY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Watches of one outbox.
+pub const WATCHES_PER_OUTBOX_MAX: usize = 10_000;
+
+/// Requests of one outbox that wait for their turn.
+pub const WAITING_PER_OUTBOX_MAX: usize = 10_000;
+
+/// How long a request waits for `min_zxid`, in milliseconds, if its deadline leaves so much.
+pub const MIN_ZXID_WAIT_MS: u64 = 5_000;
+
+/// Requests that wait for a `min_zxid` at the same time.
+pub const MIN_ZXID_WAITERS_MAX: usize = 10_000;
+
+/// Trees and initial states that are streamed at the same time: each pins what changes under it.
+pub const STREAMED_TREES_MAX: usize = 64;
+
+/// Bytes of superseded znodes that one streamed tree may pin before it is given up.
+pub const PINNED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes that one slice of a streamed tree, a catching-up watch or a snapshot produces: some milliseconds of work.
+pub const SLICE_BYTES: usize = 256 * 1024;
+
+/// Znodes or changes that one such slice looks at.
+pub const SLICE_ITEMS: usize = 4_096;
+
+/// Records between two snapshots, unless configured.
+pub const SNAPSHOT_RECORDS: u64 = 500_000;
+
+/// Bytes of log between two snapshots, unless configured.
+pub const SNAPSHOT_BYTES: u64 = 256 * 1024 * 1024;
+
+/// How often the leader looks for containers and TTL znodes whose time is up, in milliseconds.
+pub const REAP_INTERVAL_MS: u64 = 1_000;
+
+/// Znodes that one look removes at most: expiry on a large scale must not crowd clients out.
+pub const REAP_MAX: usize = 1_000;
+
+/// A jump of the wall clock by more than this, in milliseconds, suspends reaping ...
+pub const WALL_JUMP_MS: i64 = 60_000;
+
+/// ... for so long, in milliseconds: an operator may set the clock right again.
+pub const REAP_SUSPENSION_MS: u64 = 60_000;
+
+/// The interval of progress markers that a watch gets unless it asks, in milliseconds.
+pub const PROGRESS_MS: u32 = 10_000;
