@@ -10,6 +10,9 @@ use core::fmt;
 
 use crate::{Acl, AclEntry, NodeKind, Perms, SessionId, Stat, Zxid, limits};
 
+/// Bytes of an encoded stat.
+pub const STAT_BYTES: usize = 5 * 8 + 3 * 4 + 8 + 2 * 4;
+
 /// Why bytes could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
@@ -253,6 +256,13 @@ pub fn put_acl(out: &mut Vec<u8>, acl: &Acl) {
         put_text(out, &entry.scheme);
         put_text(out, &entry.id);
     }
+}
+
+/// Bytes that [`put_acl`] appends.
+#[must_use]
+pub fn acl_len(acl: &Acl) -> usize {
+    let entries = acl.restricted().unwrap_or_default();
+    4 + entries.iter().map(|entry| 4 + 4 + entry.scheme.len() + 4 + entry.id.len()).sum::<usize>()
 }
 
 /// Appends a stat.

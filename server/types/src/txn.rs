@@ -176,10 +176,17 @@ pub fn stat_at_birth(zxid: Zxid, time_ms: i64, data: Option<&Bytes>, kind: NodeK
 }
 
 impl Txn {
+    /// Bytes that [`Txn::encode`] writes, without writing them.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        let request = self.request.map_or(0, |_| 16 + 4 * 8);
+        1 + 8 + 8 + 1 + 8 + 8 + 1 + request + self.body.encoded_len()
+    }
+
     /// The payload of the record.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(256);
+        let mut out = Vec::with_capacity(self.encoded_len());
         out.put_u8(FORMAT);
         out.put_i64_le(self.time_ms);
         out.put_u64_le(self.session.0);
@@ -280,6 +287,25 @@ impl TxnOp {
         Some(Change { kind, zxid, index, path, stat, data, previous_data: None, acl, parent_acl })
     }
 
+    /// Bytes that this adds to an encoded txn.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        let data_len = |data: &Option<Bytes>| 4 + data.as_ref().map_or(0, Bytes::len);
+        match self {
+            TxnOp::Create { path, data, acl, kind, parent_creations: _, parent_acl } => {
+                let kind_len = if matches!(kind, NodeKind::Ephemeral(_) | NodeKind::Ttl { .. }) { 9 } else { 1 };
+                let acls = codec::acl_len(acl) + codec::acl_len(parent_acl);
+                1 + 4 + path.len() + data_len(data) + kind_len + 8 + acls
+            }
+            TxnOp::Delete { path, stat: _, acl, parent_acl } => 1 + deleted_len(path, acl, parent_acl),
+            TxnOp::SetData { path, data, stat: _, acl } => {
+                1 + 4 + path.len() + data_len(data) + codec::STAT_BYTES + codec::acl_len(acl)
+            }
+            TxnOp::SetAcl { path, acl, stat: _ } => 1 + 4 + path.len() + codec::acl_len(acl) + codec::STAT_BYTES,
+            TxnOp::Check => 1,
+        }
+    }
+
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
             TxnOp::Create { path, data, acl, kind, parent_creations, parent_acl } => {
@@ -340,14 +366,16 @@ impl Deleted {
     /// Bytes that this adds to an encoded txn.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        let mut out = Vec::new();
-        encode_deleted(&mut out, &self.path, &self.stat, &self.acl, &self.parent_acl);
-        out.len()
+        deleted_len(&self.path, &self.acl, &self.parent_acl)
     }
 
     fn decode(reader: &mut Reader) -> Result<Deleted, DecodeError> {
         Ok(Deleted { path: reader.text()?, stat: reader.stat()?, acl: reader.acl()?, parent_acl: reader.acl()? })
     }
+}
+
+fn deleted_len(path: &str, acl: &Acl, parent_acl: &Acl) -> usize {
+    4 + path.len() + codec::STAT_BYTES + codec::acl_len(acl) + codec::acl_len(parent_acl)
 }
 
 fn encode_deleted(out: &mut Vec<u8>, path: &str, stat: &Stat, acl: &Acl, parent_acl: &Acl) {
@@ -358,6 +386,16 @@ fn encode_deleted(out: &mut Vec<u8>, path: &str, stat: &Stat, acl: &Acl, parent_
 }
 
 impl TxnBody {
+    fn encoded_len(&self) -> usize {
+        match self {
+            TxnBody::Ops { shape: _, ops } => 1 + 1 + 4 + ops.iter().map(TxnOp::encoded_len).sum::<usize>(),
+            TxnBody::OpenSession { .. } => 1 + 8 + 4 + 16,
+            TxnBody::CloseSession { id: _, deleted } => {
+                1 + 8 + 4 + deleted.iter().flatten().map(Deleted::encoded_len).sum::<usize>()
+            }
+        }
+    }
+
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
             TxnBody::Ops { shape, ops } => {

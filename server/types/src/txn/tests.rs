@@ -115,6 +115,11 @@ proptest! {
     }
 
     #[test]
+    fn the_encoded_length_is_known_without_encoding(txn in any_txn()) {
+        prop_assert_eq!(txn.encoded_len(), txn.encode().len());
+    }
+
+    #[test]
     fn whatever_decodes_encodes_to_the_same_bytes(txn in any_txn(), at in any::<prop::sample::Index>(), flip in 1u8..) {
         let mut bytes = txn.encode();
         let at = at.index(bytes.len());
