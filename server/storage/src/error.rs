@@ -58,13 +58,7 @@ impl fmt::Display for Corruption {
         if let Some(batch) = self.batch {
             write!(f, " (batch {batch})")?;
         }
-        write!(
-            f,
-            ", after zxid {}: {}. This is not the trace of a crash: records that this server acknowledged are lost here. \
-             In an ensemble, let this server start over and copy the history from its peers; \
-             a standalone server has to be restored from a backup",
-            self.after, self.reason
-        )
+        write!(f, ", after zxid {}: {}", self.after, self.reason)
     }
 }
 

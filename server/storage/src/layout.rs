@@ -61,6 +61,8 @@ pub fn snapshot_tmp(generation: u64, zxid: Zxid) -> String {
 pub enum Name {
     /// The directory of a generation.
     Generation(u64),
+    /// The directory of a generation that was given up.
+    Damaged(u64),
     /// A log segment, by its id.
     Segment(u64),
     /// A finished snapshot.
@@ -78,6 +80,8 @@ impl Name {
         let hex = |digits: &str| u64::from_str_radix(digits, 16).ok();
         let known = if let Some(digits) = name.strip_prefix("gen-") {
             digits.parse().ok().map(Name::Generation)
+        } else if let Some(digits) = name.strip_prefix("damaged-") {
+            digits.parse().ok().map(Name::Damaged)
         } else if let Some(stem) = name.strip_suffix(".qlog") {
             stem.strip_prefix("log-").and_then(hex).map(Name::Segment)
         } else if let Some(stem) = name.strip_suffix(".qsnap") {
@@ -94,6 +98,7 @@ impl Name {
         let file = |path: String| path.rsplit('/').next() == Some(name);
         match self {
             Name::Generation(generation) => generation_dir(generation) == name,
+            Name::Damaged(generation) => damaged_dir(generation) == name,
             Name::Segment(id) => file(segment(0, id)),
             Name::Snapshot(zxid) => file(snapshot(0, zxid)),
             Name::Unfinished | Name::Other => true,
@@ -131,21 +136,31 @@ impl<D: Disk> DataDir<D> {
         self.disk.remove(path).during("remove", path)
     }
 
-    /// Removes every generation besides `current`: a later one was never switched to, an earlier one is replaced.
-    pub(crate) fn remove_other_generations(&self, current: Option<u64>) -> Result<(), IoError> {
-        let mut removed = false;
-        for name in self.names("")? {
-            if let Name::Generation(generation) = name
-                && Some(generation) != current
-            {
-                self.remove_generation(generation)?;
-                removed = true;
-            }
-        }
-        if removed { self.sync_dir("") } else { Ok(()) }
+    /// The generations that have a directory.
+    pub(crate) fn generations(&self) -> Result<Vec<u64>, IoError> {
+        let generation = |name| if let Name::Generation(generation) = name { Some(generation) } else { None };
+        Ok(self.names("")?.into_iter().filter_map(generation).collect())
     }
 
-    fn remove_generation(&self, generation: u64) -> Result<(), IoError> {
+    /// Creates the directory of a generation, durably.
+    pub(crate) fn create_generation(&self, generation: u64) -> Result<(), IoError> {
+        let dir = generation_dir(generation);
+        self.disk.create_dir(&dir).during("create directory", &dir)?;
+        self.sync_dir("")
+    }
+
+    /// Removes every generation besides `current`: a later one was never switched to, an earlier one is replaced.
+    pub(crate) fn remove_other_generations(&self, current: u64) -> Result<(), IoError> {
+        for generation in self.generations()? {
+            if generation != current {
+                self.remove_generation(generation)?;
+            }
+        }
+        self.sync_dir("")
+    }
+
+    /// Removes a generation and all that is in it.
+    pub(crate) fn remove_generation(&self, generation: u64) -> Result<(), IoError> {
         let dir = generation_dir(generation);
         for name in self.disk.list(&dir).during("list", &dir)? {
             self.remove(&format!("{dir}/{name}"))?;

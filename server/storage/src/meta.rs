@@ -107,7 +107,10 @@ impl<D: Disk> MetaFile<D> {
         let mut bytes = vec![0; FILE_BYTES];
         let len = file.read_at(&mut bytes, 0).during("read", META)?;
         let (sequence, meta) = decode_newest(&bytes[..len])?;
-        Ok(MetaFile { file, meta, sequence, failed: false })
+        let mut opened = MetaFile { file, meta: meta.clone(), sequence, failed: false };
+        // What was read may be in memory only, left there by a process that ended before its sync.
+        opened.write(&meta)?;
+        Ok(opened)
     }
 
     /// The record as it is on disk.
@@ -218,8 +221,8 @@ mod tests {
             cluster_id: ClusterId(7),
             server_id: ServerId(3),
             accepted_epoch: Epoch(epoch),
-            accepted_leader: (epoch % 2 == 0).then_some(ServerId(2)),
-            standing: if epoch % 3 == 0 { Standing::Amnesiac } else { Standing::Voter },
+            accepted_leader: epoch.is_multiple_of(2).then_some(ServerId(2)),
+            standing: if epoch.is_multiple_of(3) { Standing::Amnesiac } else { Standing::Voter },
             generation: 4,
             durable_batch: 99,
         }
