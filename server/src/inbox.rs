@@ -1,0 +1,369 @@
+//! `Inbox`: the one way from the front doors to the replica, and back.
+//!
+//! A door either makes a single [`Inbox::call`], or it [opens](Inbox::open) an outbox: an ordered stream of replies and
+//! events for one client. What doors, disk threads and connections bring waits in three lanes for the driver, which
+//! drains them in turn. Only the client lane is ever held up: requests wait for room in it, so a flood of clients can
+//! neither grow the process nor delay what the disk reports. Everything that is not a request passes by, since there
+//! is at most one of each per outbox.
+//!
+//! One Channel message is one item here, however many operations it holds, and an item costs one uncontended lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use quorate_replica::outbox::OutboxLimits;
+use quorate_replica::{Delivery, DiskInput, Order};
+use quorate_types::{ClusterId, Code, Epoch, Error, Now, OutboxId, Request, Response, Role, ServerId, Tag, Zxid};
+
+use crate::calls::Calls;
+use crate::clock::Clock;
+use crate::connection::Connection;
+use crate::mailbox::Mailbox;
+use crate::published::Published;
+use crate::request_size::request_bytes;
+
+/// Operations that may wait in the client lane: a few turns of the driver's work.
+const OPERATIONS_MAX: usize = 16_384;
+
+/// Bytes of requests that may wait in the client lane.
+const BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// The outbox of all unary calls.
+pub(crate) const CALLS: OutboxId = OutboxId(1);
+
+/// Where front doors bring requests. Clones lead to the same replica.
+#[derive(Clone)]
+pub struct Inbox {
+    shared: Arc<Shared>,
+}
+
+/// The answer to a unary call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// For a write, its txn; for a read, the state that it saw; zero if the replica was never asked.
+    pub zxid: Zxid,
+    /// The reply, or why there is none.
+    pub response: Response,
+}
+
+/// What every reply says about the server that sends it, as of now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Header {
+    /// The ensemble.
+    pub cluster: ClusterId,
+    /// This server.
+    pub server: ServerId,
+    /// What it does.
+    pub role: Role,
+    /// Under which leader.
+    pub epoch: Epoch,
+    /// What it has applied; at least as much as any delivery shows that was taken before.
+    pub zxid: Zxid,
+}
+
+/// The outbox, or the whole server, is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stream is closed")]
+pub struct Closed;
+
+/// What doors, disk threads and the driver share.
+pub(crate) struct Shared {
+    lanes: Mutex<Lanes>,
+    pub(crate) calls: Calls,
+    pub(crate) published: Published,
+    pub(crate) clock: Clock,
+    outbox_limits: OutboxLimits,
+    next_outbox: AtomicU64,
+}
+
+#[derive(Default)]
+struct Lanes {
+    disk: Vec<DiskInput>,
+    /// Outboxes that have been read down to their low-water mark.
+    ready: Vec<OutboxId>,
+    clients: Vec<ClientItem>,
+    /// Within `clients`.
+    operations: usize,
+    bytes: usize,
+    /// Doors that wait for room, in the order in which they came.
+    waiting: Vec<Waker>,
+    driver: Option<Waker>,
+    closed: bool,
+}
+
+/// One item of the client lane.
+pub(crate) enum ClientItem {
+    Open {
+        mailbox: Arc<Mailbox>,
+        order: Order,
+    },
+    Requests {
+        mailbox: Arc<Mailbox>,
+        batch: Vec<(Tag, Request)>,
+    },
+    Call {
+        tag: Tag,
+        request: Request,
+    },
+    /// The mailbox has been read so far that requests that were held back can go on.
+    Unpark(OutboxId),
+    Closed(OutboxId),
+}
+
+/// What the driver found in the lanes. Reused from turn to turn.
+#[derive(Default)]
+pub(crate) struct Drained {
+    pub(crate) disk: Vec<DiskInput>,
+    pub(crate) ready: Vec<OutboxId>,
+    pub(crate) clients: Vec<ClientItem>,
+}
+
+impl Inbox {
+    pub(crate) fn new(cluster: ClusterId, server: ServerId, clock: Clock, outbox_limits: OutboxLimits) -> Inbox {
+        let shared = Shared {
+            lanes: Mutex::default(),
+            calls: Calls::default(),
+            published: Published::new(cluster, server),
+            clock,
+            outbox_limits,
+            next_outbox: AtomicU64::new(CALLS.0 + 1),
+        };
+        Inbox { shared: Arc::new(shared) }
+    }
+
+    /// Makes a request that stands for itself: it has no order among others. Dropping the future forgets the reply;
+    /// whether a write takes effect is then unknown. When the request's deadline passes the answer is
+    /// [`Code::DeadlineExceeded`], within one tick.
+    pub async fn call(&self, request: Request) -> Answer {
+        let ticket = self.shared.calls.begin(request.deadline_ms);
+        let bytes = request_bytes(&request);
+        let mut item = Some(ClientItem::Call { tag: ticket.tag(), request });
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(answer) = ticket.poll(cx) {
+                return Poll::Ready(answer);
+            }
+            match self.shared.poll_enqueue(cx, &mut item, 1, bytes) {
+                Poll::Ready(Err(Closed)) => Poll::Ready(Answer::shutting_down()),
+                Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Opens an outbox. Its requests are stepped in the order in which they are sent; `order` says how the replies to
+    /// them relate.
+    pub fn open(&self, order: Order) -> (OutboxSender, OutboxReceiver) {
+        let id = OutboxId(self.shared.next_outbox.fetch_add(1, Ordering::Relaxed));
+        let mailbox = Arc::new(Mailbox::new(id, self.shared.outbox_limits));
+        if !self.shared.enqueue_unbounded(ClientItem::Open { mailbox: Arc::clone(&mailbox), order }) {
+            mailbox.close();
+        }
+        let sender = OutboxSender { shared: Arc::clone(&self.shared), mailbox: Arc::clone(&mailbox) };
+        (sender, OutboxReceiver { shared: Arc::clone(&self.shared), mailbox })
+    }
+
+    /// What replies say about this server now.
+    pub fn header(&self) -> Header {
+        self.shared.published.header()
+    }
+
+    /// Whether the server can serve writes.
+    pub fn is_serving(&self) -> bool {
+        self.shared.published.is_serving()
+    }
+
+    /// The present moment, in the terms of [`Request::deadline_ms`].
+    pub fn now(&self) -> Now {
+        self.shared.clock.now()
+    }
+
+    /// The [`Request::deadline_ms`] of a request whose client waits so long from now.
+    pub fn deadline_ms(&self, timeout: Duration) -> u64 {
+        self.shared.clock.deadline_ms(timeout)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+impl Answer {
+    fn shutting_down() -> Answer {
+        Answer { zxid: Zxid::ZERO, response: Err(Error::new(Code::Unavailable, "the server is shutting down")) }
+    }
+}
+
+/// The requests of one outbox.
+#[derive(Clone)]
+pub struct OutboxSender {
+    shared: Arc<Shared>,
+    mailbox: Arc<Mailbox>,
+}
+
+impl OutboxSender {
+    /// Hands requests over, in order, once there is room for them and the client has read what it asked for before.
+    ///
+    /// # Errors
+    /// [`Closed`] when nothing would be answered any more.
+    pub async fn send(&self, batch: Vec<(Tag, Request)>) -> Result<(), Closed> {
+        let operations = batch.len();
+        let bytes = batch.iter().map(|(_, request)| request_bytes(request)).sum();
+        let mut item = Some(ClientItem::Requests { mailbox: Arc::clone(&self.mailbox), batch });
+        std::future::poll_fn(|cx| {
+            if self.mailbox.is_closed() {
+                return Poll::Ready(Err(Closed));
+            }
+            std::task::ready!(self.mailbox.poll_writable(cx));
+            self.shared.poll_enqueue(cx, &mut item, operations, bytes)
+        })
+        .await
+    }
+}
+
+/// The replies and events of one outbox. Dropping it ends the outbox and everything that was begun on it.
+pub struct OutboxReceiver {
+    shared: Arc<Shared>,
+    mailbox: Arc<Mailbox>,
+}
+
+impl OutboxReceiver {
+    /// Appends the next deliveries to `into`, in order: at least one, and until they amount to about `bytes_max`.
+    /// `None` after [`Delivery::Close`], or when the server has stopped.
+    pub async fn next(&mut self, into: &mut Vec<Delivery>, bytes_max: usize) -> Option<()> {
+        std::future::poll_fn(|cx| self.poll_next(cx, into, bytes_max)).await
+    }
+
+    /// As [`OutboxReceiver::next`].
+    pub fn poll_next(&mut self, cx: &mut Context<'_>, into: &mut Vec<Delivery>, bytes_max: usize) -> Poll<Option<()>> {
+        let before = into.len();
+        loop {
+            let now_ms = self.shared.published.now_ms();
+            let taken = std::task::ready!(self.mailbox.poll_take(cx, into, bytes_max, now_ms));
+            if taken.popped.ready {
+                self.shared.ready(self.mailbox.id());
+            }
+            if taken.unpark {
+                self.shared.enqueue_unbounded(ClientItem::Unpark(self.mailbox.id()));
+            }
+            match (into.len() > before, taken.popped.closed) {
+                (true, _) => return Poll::Ready(Some(())),
+                (false, true) => return Poll::Ready(None),
+                (false, false) => {}
+            }
+        }
+    }
+
+    /// Names the connection that is cut if this outbox is not read.
+    pub fn bind(&self, connection: &Connection) {
+        self.mailbox.bind(connection.clone());
+    }
+}
+
+impl Drop for OutboxReceiver {
+    fn drop(&mut self) {
+        self.mailbox.close();
+        self.shared.enqueue_unbounded(ClientItem::Closed(self.mailbox.id()));
+    }
+}
+
+impl Shared {
+    /// Takes everything out of the lanes, the clients' only if they are wanted. If there is nothing at all, `cx` is
+    /// woken when there is.
+    pub(crate) fn poll_drain(&self, cx: &mut Context<'_>, clients: bool, into: &mut Drained) -> Poll<()> {
+        let mut lanes = self.lanes.lock();
+        let has_clients = clients && !lanes.clients.is_empty();
+        if lanes.disk.is_empty() && lanes.ready.is_empty() && !has_clients && !lanes.closed {
+            match &mut lanes.driver {
+                Some(driver) => driver.clone_from(cx.waker()),
+                driver => *driver = Some(cx.waker().clone()),
+            }
+            return Poll::Pending;
+        }
+        lanes.driver = None;
+        std::mem::swap(&mut lanes.disk, &mut into.disk);
+        std::mem::swap(&mut lanes.ready, &mut into.ready);
+        if !has_clients {
+            return Poll::Ready(());
+        }
+        std::mem::swap(&mut lanes.clients, &mut into.clients);
+        (lanes.operations, lanes.bytes) = (0, 0);
+        let waiting = std::mem::take(&mut lanes.waiting);
+        drop(lanes);
+        waiting.into_iter().for_each(Waker::wake);
+        Poll::Ready(())
+    }
+
+    /// Operations that wait in the client lane.
+    pub(crate) fn waiting_operations(&self) -> usize {
+        self.lanes.lock().operations
+    }
+
+    /// Brings a report of a disk thread.
+    pub(crate) fn report(&self, input: DiskInput) {
+        self.with_lanes(|lanes| lanes.disk.push(input));
+    }
+
+    /// Accepts no request any more; the driver is woken to notice.
+    pub(crate) fn close(&self) {
+        let waiting = self.with_lanes(|lanes| {
+            lanes.closed = true;
+            std::mem::take(&mut lanes.waiting)
+        });
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    fn ready(&self, outbox: OutboxId) {
+        self.with_lanes(|lanes| lanes.ready.push(outbox));
+    }
+
+    /// For what there is at most a few of per outbox. `false` when the server has stopped.
+    fn enqueue_unbounded(&self, item: ClientItem) -> bool {
+        self.with_lanes(|lanes| {
+            if !lanes.closed {
+                lanes.clients.push(item);
+            }
+            !lanes.closed
+        })
+    }
+
+    /// Enqueues `item`, if it was not before, once there is room.
+    fn poll_enqueue(
+        &self,
+        cx: &mut Context<'_>,
+        item: &mut Option<ClientItem>,
+        operations: usize,
+        bytes: usize,
+    ) -> Poll<Result<(), Closed>> {
+        if item.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        self.with_lanes(|lanes| {
+            if lanes.closed {
+                return Poll::Ready(Err(Closed));
+            }
+            if lanes.operations >= OPERATIONS_MAX || lanes.bytes >= BYTES_MAX {
+                lanes.waiting.push(cx.waker().clone());
+                return Poll::Pending;
+            }
+            lanes.operations += operations;
+            lanes.bytes += bytes;
+            lanes.clients.extend(item.take());
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    /// Changes the lanes, then wakes the driver if it waits.
+    fn with_lanes<T>(&self, change: impl FnOnce(&mut Lanes) -> T) -> T {
+        let mut lanes = self.lanes.lock();
+        let result = change(&mut lanes);
+        let driver = lanes.driver.take();
+        drop(lanes);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        result
+    }
+}
