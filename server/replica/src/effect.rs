@@ -52,8 +52,11 @@ pub enum DiskOp {
         /// That leader.
         accepted_leader: ServerId,
     },
-    /// Remove what is older than the oldest snapshot that is kept. Needs no answer.
-    Purge,
+    /// Remove the records that are not needed after this snapshot. Needs no answer.
+    Purge {
+        /// The oldest snapshot that is kept.
+        oldest_kept: Zxid,
+    },
 }
 
 /// What the header of a log batch says, for a faster and safer restart.

@@ -35,6 +35,8 @@ pub enum DiskInput {
     SnapshotWritten {
         /// Of the state that it holds.
         zxid: Zxid,
+        /// The oldest snapshot that is kept, once there are as many as are to be: the log before it is not needed.
+        oldest_kept: Option<Zxid>,
     },
     /// A snapshot could not be written; what was written of it is gone. Not fatal: the log still has everything.
     SnapshotFailed,

@@ -212,6 +212,14 @@ impl<D: Disk> Log<D> {
         self.segments[0].start
     }
 
+    /// A place at which at least `bytes` of records lie before `zxid`, if there are so many: the beginning of a segment.
+    #[must_use]
+    pub fn start_before(&self, zxid: Zxid, bytes: u64) -> Position {
+        let before = self.segments.partition_point(|segment| segment.start.zxid < zxid);
+        let whole_segments = bytes.div_ceil(self.segment_bytes) as usize;
+        self.segments[before.saturating_sub(1 + whole_segments)].start
+    }
+
     /// The place after the last record. Durable.
     #[must_use]
     pub fn last(&self) -> Position {

@@ -1,0 +1,149 @@
+//! `LogWork`: appends what the replica has decided, one sync for a whole batch, and keeps its promises.
+
+use std::collections::VecDeque;
+
+use quorate_replica::{DiskInput, DiskOp, Hint};
+use quorate_storage::{Disk, Hints, Log, LogError, Meta, MetaFile, Space};
+use quorate_types::{Frame, ServerId};
+
+/// The log and the meta record at work. Belongs to the log thread.
+pub struct LogWork<D: Disk> {
+    log: Log<D>,
+    meta: MetaFile<D>,
+    incarnation: u64,
+    /// What found no room, in order, until there is some.
+    stuck: VecDeque<DiskOp>,
+    /// What the replica was last told of the room.
+    low: bool,
+    frames: Vec<Frame>,
+}
+
+/// What a round of work led to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct LogDone {
+    /// For the replica, in order.
+    pub inputs: Vec<DiskInput>,
+    /// Call [`LogWork::idle`] when there is nothing else to do.
+    pub unfinished: bool,
+}
+
+impl<D: Disk> LogWork<D> {
+    pub(crate) fn new(log: Log<D>, meta: MetaFile<D>, incarnation: u64) -> LogWork<D> {
+        LogWork { log, meta, incarnation, stuck: VecDeque::new(), low: false, frames: Vec::new() }
+    }
+
+    /// Carries out a batch, after whatever found no room before. `ops` is left empty.
+    ///
+    /// # Errors
+    /// The process has to end: what is on disk is no longer known.
+    pub fn carry_out(&mut self, ops: &mut Vec<DiskOp>, hint: Hint) -> Result<LogDone, LogError> {
+        let hints = Hints { commit: hint.commit, digest_zxid: hint.digest_zxid, digest: hint.digest };
+        self.stuck.extend(ops.drain(..));
+        let mut done = LogDone::default();
+        match self.work_off(&hints) {
+            Ok(None) => {}
+            Ok(Some(token)) => done.inputs.push(DiskInput::Synced { incarnation: self.incarnation, token }),
+            Err((token, error)) if error.is_fatal() => {
+                let _ = token;
+                return Err(error);
+            }
+            Err((token, _full)) => {
+                let synced = token.map(|token| DiskInput::Synced { incarnation: self.incarnation, token });
+                done.inputs.extend(synced);
+                self.tell_room(true, &mut done);
+            }
+        }
+        done.unfinished = self.log.space() != Space::Ready || !self.stuck.is_empty();
+        Ok(done)
+    }
+
+    /// Prepares the room that later batches need, a piece at a time, and tries again what found none.
+    ///
+    /// # Errors
+    /// The process has to end.
+    pub fn idle(&mut self, hint: Hint) -> Result<LogDone, LogError> {
+        let mut done = LogDone::default();
+        let space = self.log.prepare_spare()?;
+        if !self.stuck.is_empty() && space != Space::Low {
+            done = self.carry_out(&mut Vec::new(), hint)?;
+        }
+        match space {
+            Space::Low => self.tell_room(true, &mut done),
+            Space::Ready if self.stuck.is_empty() => self.tell_room(false, &mut done),
+            Space::Ready | Space::Unfinished => {}
+        }
+        done.unfinished = self.log.space() != Space::Ready || !self.stuck.is_empty();
+        Ok(done)
+    }
+
+    /// Whether there is no room: trying again at once would be in vain.
+    #[must_use]
+    pub fn is_low(&self) -> bool {
+        self.low
+    }
+
+    /// Ends the log in order.
+    ///
+    /// # Errors
+    /// The next start will have to look closer.
+    pub fn close(self) -> Result<(), LogError> {
+        self.log.close()
+    }
+
+    /// Works off `stuck`. Returns the last token whose operation, with all before it, is durable.
+    fn work_off(&mut self, hints: &Hints) -> Result<Option<u64>, (Option<u64>, LogError)> {
+        let mut durable = None;
+        while let Some(op) = self.stuck.front() {
+            match op {
+                DiskOp::Append { .. } => {
+                    let token = self.append_run(hints).map_err(|error| (durable, error))?;
+                    durable = Some(token);
+                }
+                DiskOp::Promise { token, accepted_epoch, accepted_leader } => {
+                    let token = *token;
+                    let meta = Meta {
+                        accepted_epoch: *accepted_epoch,
+                        accepted_leader: Some(*accepted_leader).filter(|leader| *leader != ServerId::default()),
+                        durable_batch: self.log.durable_batch(),
+                        ..self.meta.get().clone()
+                    };
+                    self.meta.write(&meta).map_err(|error| (durable, error.into()))?;
+                    durable = Some(token);
+                    self.stuck.pop_front();
+                }
+                DiskOp::Purge { oldest_kept } => {
+                    self.log.purge(*oldest_kept).map_err(|error| (durable, error))?;
+                    self.stuck.pop_front();
+                }
+            }
+        }
+        Ok(durable)
+    }
+
+    /// Appends all records at the front of `stuck`, and returns the token of the last one.
+    fn append_run(&mut self, hints: &Hints) -> Result<u64, LogError> {
+        self.frames.clear();
+        let mut last = 0;
+        for op in &self.stuck {
+            let DiskOp::Append { token, frame } = op else { break };
+            // A full disk may have taken a part of the run the last time.
+            if frame.zxid() > self.log.last().zxid {
+                self.frames.push(frame.clone());
+            }
+            last = *token;
+        }
+        self.log.append(&self.frames, hints)?;
+        self.frames.clear();
+        while matches!(self.stuck.front(), Some(DiskOp::Append { .. })) {
+            self.stuck.pop_front();
+        }
+        Ok(last)
+    }
+
+    fn tell_room(&mut self, low: bool, done: &mut LogDone) {
+        if self.low != low {
+            self.low = low;
+            done.inputs.push(DiskInput::Space { low });
+        }
+    }
+}

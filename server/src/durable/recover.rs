@@ -1,0 +1,107 @@
+//! A start: from what the data directory holds to a replica that can begin.
+
+use quorate_replica::{Base, Config, Recovery};
+use quorate_storage::{Disk, LogError, OpenError, Options, SnapshotError, Storage};
+use quorate_tree::{SnapshotDecoder, Tree};
+use quorate_types::{ClusterId, ServerId, Zxid};
+use quorate_zab::Promise;
+use thiserror::Error;
+
+use crate::durable::{LogWork, SnapshotWork};
+
+/// Bytes of records that are read at a time.
+const READ_BYTES: usize = 4 * 1024 * 1024;
+
+/// Everything that a server begins with.
+pub struct Recovered<D: Disk> {
+    /// The replica, about to begin.
+    pub recovery: Recovery,
+    /// For the log thread.
+    pub log: LogWork<D>,
+    /// For the snapshot thread.
+    pub snapshots: SnapshotWork<D>,
+    /// What the storage has to say about the start.
+    pub found: quorate_storage::Recovered,
+}
+
+/// Why a start failed. Nothing was changed.
+#[derive(Debug, Error)]
+pub enum RecoverError {
+    /// The storage cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The log cannot be read any more.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The snapshot cannot be read any more.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The snapshot is whole, as far as the disk is concerned, but its content makes no sense.
+    #[error("the snapshot at zxid {zxid} holds no state: {reason}; restore the data directory from a backup")]
+    State {
+        /// Which snapshot.
+        zxid: Zxid,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// What the log leads to is not what its writer had.
+    #[error(
+        "after replaying the log up to zxid {zxid} the state differs from the one that was recorded there; this server \
+         must not serve it: restore the data directory from a backup and report this as a bug"
+    )]
+    Digest {
+        /// Where the digests differ.
+        zxid: Zxid,
+    },
+}
+
+/// Opens the storage and replays it. `progress` is called now and then with the zxid that was reached and the last.
+///
+/// # Errors
+/// [`RecoverError`]
+pub fn recover<D: Disk>(
+    disk: D,
+    options: &Options,
+    config: impl FnOnce(ServerId, ClusterId) -> Config,
+    mut progress: impl FnMut(Zxid, Zxid),
+) -> Result<Recovered<D>, RecoverError> {
+    let (storage, found) = Storage::open(disk, options)?;
+    let Storage { log, meta, snapshots } = storage;
+    let config = config(found.meta.server_id, found.meta.cluster_id);
+    let (tree, base) = match &found.snapshot {
+        None => (Tree::new(config.hash_seed), Base::default()),
+        Some((info, header, _)) => {
+            let zxid = info.position.zxid;
+            let mut decoder = SnapshotDecoder::new(config.hash_seed);
+            let mut reader = snapshots.read(zxid)?;
+            let broken = |error: &dyn std::fmt::Display| RecoverError::State { zxid, reason: error.to_string() };
+            while let Some(chunk) = reader.next_chunk()? {
+                decoder.push(chunk).map_err(|error| broken(&error))?;
+            }
+            let tree = decoder.finish().map_err(|error| broken(&error))?;
+            (tree, Base { zxid, chain: info.position.chain, epochs: header.epochs.clone() })
+        }
+    };
+    let promise = Promise { epoch: found.meta.accepted_epoch, leader: found.meta.accepted_leader };
+    let (incarnation, cluster, at_snapshot) = (config.incarnation, config.cluster, base.zxid);
+    let mut after = log.start_before(at_snapshot, config.history_bytes as u64).zxid;
+    let mut recovery = Recovery::new(config, promise, tree, base, found.commit);
+    let (digest_zxid, digest) = found.digest;
+    loop {
+        let frames = log.read(after, READ_BYTES)?;
+        let Some(last) = frames.last() else { break };
+        after = last.zxid();
+        for frame in frames {
+            recovery.push(frame);
+            if digest_zxid != Zxid::ZERO
+                && recovery.tree().applied() == digest_zxid
+                && recovery.tree().digest() != digest
+            {
+                return Err(RecoverError::Digest { zxid: digest_zxid });
+            }
+        }
+        progress(after, found.last.zxid);
+    }
+    let log = LogWork::new(log, meta, incarnation);
+    Ok(Recovered { recovery, log, snapshots: SnapshotWork::new(snapshots, cluster), found })
+}

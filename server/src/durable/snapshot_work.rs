@@ -1,0 +1,57 @@
+//! `SnapshotWork`: writes the state that the replica encodes, a chunk at a time.
+
+use bytes::Bytes;
+use quorate_replica::{DiskInput, SnapshotOp};
+use quorate_storage::{Disk, Position, SnapshotError, SnapshotFooter, SnapshotHeader, SnapshotWriter, Snapshots};
+use quorate_types::ClusterId;
+
+/// The snapshots at work. Belongs to the snapshot thread.
+pub struct SnapshotWork<D: Disk> {
+    snapshots: Snapshots<D>,
+    cluster: ClusterId,
+    writer: Option<SnapshotWriter<D>>,
+}
+
+impl<D: Disk> SnapshotWork<D> {
+    pub(crate) fn new(snapshots: Snapshots<D>, cluster: ClusterId) -> SnapshotWork<D> {
+        SnapshotWork { snapshots, cluster, writer: None }
+    }
+
+    /// Carries out one operation, and says what the replica is to be told.
+    ///
+    /// # Errors
+    /// Why there will be no snapshot this time, with [`DiskInput::SnapshotFailed`] to be told. Never fatal.
+    pub fn carry_out(&mut self, op: SnapshotOp) -> Result<Option<DiskInput>, SnapshotError> {
+        match op {
+            SnapshotOp::Begin { zxid, chain, epochs } => {
+                self.writer = None;
+                let (position, config) = (Position { zxid, chain }, Bytes::new());
+                let header = SnapshotHeader { cluster_id: self.cluster, position, epochs, config };
+                self.writer = Some(self.snapshots.begin(&header)?);
+                Ok(None)
+            }
+            SnapshotOp::Chunk(chunk) => {
+                let Some(writer) = &mut self.writer else { return Ok(None) };
+                if let Err(error) = writer.chunk(&chunk) {
+                    self.writer = None;
+                    return Err(error);
+                }
+                Ok(Some(DiskInput::SnapshotReady))
+            }
+            SnapshotOp::Finish { digest, znodes } => {
+                let Some(writer) = self.writer.take() else { return Ok(None) };
+                let mut footer = SnapshotFooter { digest, ..SnapshotFooter::default() };
+                footer.counts[0] = znodes;
+                let info = writer.finish(&footer)?;
+                let zxid = info.position.zxid;
+                self.snapshots.add(info);
+                let oldest_kept = self.snapshots.purge()?;
+                Ok(Some(DiskInput::SnapshotWritten { zxid, oldest_kept }))
+            }
+            SnapshotOp::Abort => {
+                self.writer = None;
+                Ok(None)
+            }
+        }
+    }
+}
