@@ -89,7 +89,7 @@ pub enum OpenError {
     Locked,
     /// The meta record is missing or unusable.
     #[error(transparent)]
-    Meta(#[from] MetaError),
+    Meta(MetaError),
     /// Something is gone that was durable.
     #[error(
         "{0}. This is not the trace of a crash: records that this server acknowledged are lost. In an ensemble, let it \
@@ -252,10 +252,19 @@ impl<D: Disk> Log<D> {
             Err(error) if error.is_full() => return Err(LogError::Full(error)),
             created => created?,
         }
-        meta.write(&Meta { generation, durable_batch: 0, ..meta.get().clone() })?;
         let (log, _) = Log::open(&dir, identity, self.segment_bytes(), 0)?;
+        meta.write(&Meta { generation, durable_batch: 0, ..meta.get().clone() })?;
         *self = log;
         Ok(())
+    }
+}
+
+impl From<MetaError> for OpenError {
+    fn from(error: MetaError) -> Self {
+        match error {
+            MetaError::Io(error) => OpenError::Io(error),
+            MetaError::Missing | MetaError::Damaged | MetaError::Format(_) => OpenError::Meta(error),
+        }
     }
 }
 

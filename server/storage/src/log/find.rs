@@ -79,7 +79,7 @@ fn visit_segment<F: DiskFile>(
     entry: IndexEntry,
     visit: &mut impl FnMut(Frame) -> bool,
 ) -> Result<bool, ReadError> {
-    let mut reader = BatchReader::new(&segment.file, segment.id, entry.offset, PIECE_BYTES);
+    let mut reader = BatchReader::new(segment, entry.offset, PIECE_BYTES);
     let mut at = entry.prev;
     let mut more = true;
     while more && at.zxid < segment.last.zxid {

@@ -7,6 +7,7 @@ use quorate_types::Frame;
 
 use super::Position;
 use super::batch::{BatchHeader, HEADER_BYTES};
+use super::segment::Segment;
 use crate::DiskFile;
 use crate::bytes_le::crc32c;
 
@@ -45,14 +46,15 @@ impl Batch {
 /// Reads a file in large pieces and hands out slices of them.
 pub(crate) struct PieceReader<'a, F> {
     file: &'a F,
+    file_bytes: u64,
     piece_bytes: usize,
     piece: Bytes,
     piece_offset: u64,
 }
 
 impl<'a, F: DiskFile> PieceReader<'a, F> {
-    pub(crate) fn new(file: &'a F, piece_bytes: usize) -> PieceReader<'a, F> {
-        PieceReader { file, piece_bytes, piece: Bytes::new(), piece_offset: 0 }
+    pub(crate) fn new(file: &'a F, file_bytes: u64, piece_bytes: usize) -> PieceReader<'a, F> {
+        PieceReader { file, file_bytes, piece_bytes, piece: Bytes::new(), piece_offset: 0 }
     }
 
     /// `len` bytes from `offset` on, fewer at the end of the file.
@@ -69,6 +71,7 @@ impl<'a, F: DiskFile> PieceReader<'a, F> {
 
     /// Reads a new piece, into the memory of the old one when nobody holds a slice of it any more.
     fn fill(&mut self, offset: u64, len: usize) -> io::Result<()> {
+        let len = self.file_bytes.saturating_sub(offset).min(len as u64) as usize;
         let mut memory = std::mem::take(&mut self.piece).try_into_mut().unwrap_or_else(|_| BytesMut::new());
         memory.resize(len, 0);
         let read = self.file.read_at(&mut memory, offset)?;
@@ -101,8 +104,9 @@ pub(crate) enum NoBatch {
 }
 
 impl<'a, F: DiskFile> BatchReader<'a, F> {
-    pub(crate) fn new(file: &'a F, segment_id: u64, offset: u64, piece_bytes: usize) -> BatchReader<'a, F> {
-        BatchReader { pieces: PieceReader::new(file, piece_bytes), segment_id, offset }
+    pub(crate) fn new(segment: &'a Segment<F>, offset: u64, piece_bytes: usize) -> BatchReader<'a, F> {
+        let pieces = PieceReader::new(&segment.file, segment.allocated, piece_bytes);
+        BatchReader { pieces, segment_id: segment.id, offset }
     }
 
     /// Where the next batch is looked for.

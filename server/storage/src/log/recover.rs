@@ -212,13 +212,14 @@ impl<F: DiskFile> Scan<F> {
     /// Takes in the batches of a segment up to the first place where there is none. A file without a header may hold
     /// a copy of batches known already, written by a start that did not get to the header: that is no damage.
     fn batches(&mut self, segment: &mut Segment<F>, has_header: bool) -> Result<(), ReadError> {
-        let mut reader = BatchReader::new(&segment.file, segment.id, DATA_OFFSET, PIECE_BYTES);
+        let mut index = Index::default();
+        let mut reader = BatchReader::new(segment, DATA_OFFSET, PIECE_BYTES);
         let damage = loop {
             match reader.next().during("read", &segment.path)? {
                 Ok(batch) => {
                     let (prev, offset) = (batch.header.prev, batch.offset);
                     match self.batch(batch) {
-                        Ok(()) => segment.index.note(prev, offset),
+                        Ok(()) => index.note(prev, offset),
                         Err(reason) => break Some((offset, reason, has_header || offset > DATA_OFFSET)),
                     }
                 }
@@ -231,7 +232,7 @@ impl<F: DiskFile> Scan<F> {
             }
         };
         segment.end = damage.as_ref().map_or(reader.offset(), |(offset, ..)| *offset);
-        segment.last = self.last;
+        (segment.last, segment.index) = (self.last, index);
         self.damage =
             damage.map(|(offset, reason, certain)| Damage { file: segment.path.clone(), offset, reason, certain });
         Ok(())
@@ -262,7 +263,7 @@ impl<F: DiskFile> Scan<F> {
 
     /// Looks behind the last whole batch for a later one: its existence proves that all before it were durable.
     fn search_for_proof(&mut self, segment: &Segment<F>) -> Result<(), ReadError> {
-        let mut pieces = PieceReader::new(&segment.file, PIECE_BYTES);
+        let mut pieces = PieceReader::new(&segment.file, segment.allocated, PIECE_BYTES);
         let (mut offset, mut blank) = (segment.end.max(DATA_OFFSET), 0);
         loop {
             let piece = pieces.get(offset, PIECE_BYTES).during("read", &segment.path)?;

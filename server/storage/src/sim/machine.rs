@@ -123,7 +123,8 @@ impl Machine {
         let mut unvisited = vec![ROOT];
         while let Some(id) = unvisited.pop() {
             let dir = &self.dirs[&id];
-            for entry in dir.live.values().chain(dir.durable.values()) {
+            let pending = dir.pending.iter().flatten().filter_map(|(_, entry)| entry.as_ref());
+            for entry in dir.live.values().chain(dir.durable.values()).chain(pending) {
                 match *entry {
                     Entry::File(id) => {
                         files.insert(id);
