@@ -13,7 +13,9 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::vec::Vec;
 
-use quorate_types::{Code, Error, Response, WatchId, Zxid};
+use bytes::Bytes;
+use quorate_types::{Child, Code, Error, Event, Reply, Response, TreeNode, WatchId, Zxid};
+use smallvec::{SmallVec, smallvec};
 
 use crate::{Delivery, WatchItem};
 
@@ -33,7 +35,8 @@ pub struct OutboxLimits {
     pub bytes_max: usize,
     /// Of what is queued for one watch. A single item is accepted for a watch that has nothing queued.
     pub watch_bytes_max: usize,
-    /// Read down to this, the outbox asks for more of what arrives in slices.
+    /// When so much was read, and no more than this is left, the replica is told [`crate::ClientInput::Ready`]: it sends
+    /// what it streams in slices, and waits once it has sent at least this much.
     pub low_water_bytes: usize,
 }
 
@@ -48,8 +51,7 @@ impl Default for OutboxLimits {
 /// What a [`Outbox::pop`] leaves behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Popped {
-    /// Something that came in a slice was read and the low-water mark is reached: the replica is to be told
-    /// [`crate::ClientInput::Ready`].
+    /// The replica is to be told [`crate::ClientInput::Ready`].
     pub ready: bool,
     /// The close was read: nothing will ever come again.
     pub closed: bool,
@@ -88,8 +90,8 @@ pub struct Outbox {
     /// Watches canceled here. Kept until the name is used again: each cost the client a whole budget of events.
     marks: BTreeMap<WatchId, Mark>,
     lagged: Vec<WatchId>,
-    /// Something that came in a slice is queued, or was read without the low-water mark being reached.
-    slice_unread: bool,
+    /// Bytes read, or dropped, since the replica was last told that there is room.
+    read_bytes: usize,
     closing: bool,
     lost: bool,
 }
@@ -108,7 +110,7 @@ impl Outbox {
             counts: None,
             marks: BTreeMap::new(),
             lagged: Vec::new(),
-            slice_unread: false,
+            read_bytes: 0,
             closing: false,
             lost: false,
         }
@@ -123,7 +125,6 @@ impl Outbox {
         match delivery {
             Delivery::Watch { watches, item } => self.push_watch(watches, item),
             other => {
-                self.slice_unread |= matches!(other, Delivery::Tree { .. });
                 self.closing = matches!(other, Delivery::Close(_));
                 self.append(other);
             }
@@ -151,6 +152,7 @@ impl Outbox {
                 break;
             }
             self.bytes -= bytes;
+            self.read_bytes += bytes;
             self.front += 1;
             let entry = self.queue.pop_front();
             if is_left {
@@ -159,8 +161,8 @@ impl Outbox {
             }
         }
         self.calm_down();
-        let ready = self.slice_unread && self.bytes <= self.limits.low_water_bytes;
-        self.slice_unread &= !ready;
+        let ready = self.read_bytes >= self.limits.low_water_bytes && self.bytes <= self.limits.low_water_bytes;
+        self.read_bytes = if ready { 0 } else { self.read_bytes };
         Popped { ready, closed: self.closing && self.queue.is_empty() }
     }
 
@@ -176,7 +178,7 @@ impl Outbox {
         self.closing = true;
         self.queue = VecDeque::new();
         (self.bytes, self.watch_bytes, self.counts) = (0, 0, None);
-        (self.slice_unread, self.lagged) = (false, Vec::new());
+        self.lagged = Vec::new();
         self.append(Delivery::Close(error));
     }
 
@@ -204,7 +206,7 @@ impl Outbox {
         self.queue.push_back(Entry { delivery, bytes });
     }
 
-    fn push_watch(&mut self, mut watches: smallvec::SmallVec<[WatchId; 4]>, item: WatchItem) {
+    fn push_watch(&mut self, mut watches: SmallVec<[WatchId; 4]>, item: WatchItem) {
         match &item {
             WatchItem::Created(zxid) => {
                 for watch in &watches {
@@ -222,6 +224,7 @@ impl Outbox {
         if !self.marks.is_empty() {
             watches.retain(|watch| !self.marks.get(watch).is_some_and(|mark| mark.dead));
             if watches.is_empty() {
+                self.read_bytes += item_bytes(0, &item);
                 return;
             }
         }
@@ -241,7 +244,6 @@ impl Outbox {
             self.cancel(lagging);
         }
         if !watches.is_empty() {
-            self.slice_unread |= matches!(item, WatchItem::Events(_));
             self.watch_bytes += bytes;
             self.bytes += bytes;
             self.queue.push_back(Entry { delivery: Delivery::Watch { watches, item }, bytes });
@@ -291,7 +293,7 @@ impl Outbox {
             let error = Error::new(Code::Lagged, "the watch was read too slowly; begin another from where it stopped");
             let resume = resumes.get(&watch).copied().unwrap_or(Zxid::ZERO);
             let item = WatchItem::Canceled { error: Some(error), resume, compacted: None };
-            let delivery = Delivery::Watch { watches: smallvec::smallvec![watch], item };
+            let delivery = Delivery::Watch { watches: smallvec![watch], item };
             let bytes = delivery_bytes(&delivery);
             self.bytes += bytes;
             self.watch_bytes += bytes;
@@ -362,6 +364,7 @@ impl Outbox {
             place += 1;
             keep
         });
+        self.read_bytes += self.bytes - bytes;
         (self.bytes, self.watch_bytes) = (bytes, watch_bytes);
         // The places have moved, but whatever a mark forbids is gone: from here on all that is queued passes.
         self.marks.values_mut().for_each(|mark| mark.before = self.front);
@@ -383,12 +386,7 @@ fn frames(item: &WatchItem) -> bool {
     }
 }
 
-fn pass_over(
-    marks: &BTreeMap<WatchId, Mark>,
-    place: u64,
-    watches: &mut smallvec::SmallVec<[WatchId; 4]>,
-    item: &WatchItem,
-) {
+fn pass_over(marks: &BTreeMap<WatchId, Mark>, place: u64, watches: &mut SmallVec<[WatchId; 4]>, item: &WatchItem) {
     if !marks.is_empty() {
         watches.retain(|watch| !is_passed_over(marks, place, *watch, item));
     }
@@ -417,9 +415,8 @@ pub fn delivery_bytes(delivery: &Delivery) -> usize {
         Delivery::Reply { response, .. } => DELIVERY_BYTES + response_bytes(response),
         Delivery::Notify { path, .. } => DELIVERY_BYTES + path.len(),
         Delivery::Tree { nodes, .. } => {
-            let node = |node: &quorate_types::TreeNode| {
-                ELEMENT_BYTES + node.path.len() + node.data.as_ref().map_or(0, |data| data.len())
-            };
+            let node =
+                |node: &TreeNode| ELEMENT_BYTES + node.path.len() + node.data.as_ref().map_or(0, |data| data.len());
             DELIVERY_BYTES + nodes.iter().map(node).sum::<usize>()
         }
         Delivery::Session { .. } | Delivery::Close(_) => DELIVERY_BYTES,
@@ -434,21 +431,21 @@ fn item_bytes(watches: usize, item: &WatchItem) -> usize {
     DELIVERY_BYTES + watches * size_of::<WatchId>() + events
 }
 
-fn event_bytes(event: &quorate_types::Event) -> usize {
-    let data = |data: &Option<bytes::Bytes>| data.as_ref().map_or(0, |data| data.len());
+/// The part of a delivery's charge that one event makes up.
+pub(crate) fn event_bytes(event: &Event) -> usize {
+    let data = |data: &Option<Bytes>| data.as_ref().map_or(0, |data| data.len());
     ELEMENT_BYTES + event.path.len() + data(&event.data) + data(&event.previous_data)
 }
 
 /// The part of a reply's charge that depends on what it holds.
 #[must_use]
 pub fn response_bytes(response: &Response) -> usize {
-    use quorate_types::Reply;
     match response {
         Err(error) => error.detail().len() + error.path().map_or(0, str::len),
         Ok(Reply::Data { data, .. }) => data.as_ref().map_or(0, |data| data.len()),
         Ok(Reply::Created { path, .. }) => path.len(),
         Ok(Reply::Children { children, .. }) => {
-            let data = |child: &quorate_types::Child| child.data.iter().flatten().map(|data| data.len()).sum::<usize>();
+            let data = |child: &Child| child.data.iter().flatten().map(|data| data.len()).sum::<usize>();
             children.iter().map(|child| ELEMENT_BYTES + child.name.len() + data(child)).sum()
         }
         Ok(Reply::Acl { acl, .. }) => acl.iter().map(|entry| 64 + entry.scheme.len() + entry.id.len()).sum(),
