@@ -6,8 +6,8 @@ use crate::error::{During, IoError};
 use crate::layout;
 use crate::{Disk, DiskFile};
 
-/// Bytes zeroed and synced by one [`Log::prepare_spare`]: about a millisecond, the most that an append waits for it.
-const FILL_STEP_BYTES: usize = 1024 * 1024;
+/// Bytes zeroed and synced by one [`Log::prepare_spare`]: about half a millisecond, the most that an append waits for it.
+const FILL_STEP_BYTES: usize = 256 * 1024;
 static ZEROS: [u8; FILL_STEP_BYTES] = [0; FILL_STEP_BYTES];
 
 impl<D: Disk> Log<D> {
