@@ -1,0 +1,47 @@
+//! Deciding the beginning and the end of a session.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use quorate_types::txn::Deleted;
+use quorate_types::{NodeKind, SessionId, SessionSecret, TxnBody, limits, path};
+
+use super::step::Step;
+
+/// Bytes of the list of a closed session's ephemerals. A longer one stays out of the txn: the watch history that is
+/// rebuilt from the log then begins after it.
+const DELETED_BYTES_MAX: usize = 1024 * 1024;
+
+impl Step<'_> {
+    pub(super) fn open_session(&mut self, id: SessionId, timeout_ms: u32, secret: SessionSecret) -> TxnBody {
+        assert!(id.is_some(), "a session is opened without a name");
+        assert!(!self.overlay.session_exists(self.tree, id), "session {id} is opened a second time");
+        let timeout_ms = timeout_ms.clamp(limits::SESSION_TIMEOUT_MS_MIN, limits::SESSION_TIMEOUT_MS_MAX);
+        self.overlay.open_session(self.zxid, id);
+        TxnBody::OpenSession { id, timeout_ms, secret }
+    }
+
+    /// Deletes what the session owns, pending creations included. From now on it is expired.
+    pub(super) fn close_session(&mut self) -> TxnBody {
+        let id = self.session;
+        let mut paths = self.tree.ephemerals(id);
+        paths.extend(self.overlay.created_by(id).iter().map(|path| String::from(&**path)));
+        paths.sort_unstable();
+        paths.dedup();
+        let mut deleted = Some(Vec::new());
+        let mut bytes = 0;
+        for path in paths {
+            let Some(state) = self.znode(&path).filter(|state| state.kind == NodeKind::Ephemeral(id)) else { continue };
+            let parent_path = path::parent(&path).expect("the root is no ephemeral");
+            let parent = self.znode(parent_path).expect("a znode that exists has a parent");
+            let gone: Deleted = self.remove(&path, state, parent_path, parent);
+            bytes += gone.encoded_len();
+            deleted = deleted.filter(|_| bytes <= DELETED_BYTES_MAX);
+            if let Some(deleted) = &mut deleted {
+                deleted.push(gone);
+            }
+        }
+        self.overlay.close_session(self.zxid, self.tree, id);
+        TxnBody::CloseSession { id, deleted }
+    }
+}
