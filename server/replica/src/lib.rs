@@ -1,1 +1,53 @@
-//! Quorate's deterministic core: one server's agreement, state, sessions, watches and request pipeline, without I/O.
+//! The deterministic core of one server: agreement, replicated state, sessions, watches and the request pipeline,
+//! without I/O and without a clock.
+//!
+//! [`Replica::step`] takes one [`Input`] and the time, and leaves [`Effects`]. The same code runs in production,
+//! where a driver feeds it, and in the simulator, byte for byte.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | [`input`], [`effect`] | what goes in and what comes out, as plain data |
+//! | [`replica`] | the composition: one step, one flush |
+//! | [`recovery`] | how a replica comes out of a snapshot and a log |
+//! | `writes` | request -> txn -> proposal; committed record -> state -> events and reply |
+//! | `locals` | what this server answers by itself: reads, sessions' attachments, watches |
+//! | `lanes` | the order of replies within an outbox |
+//! | `sessions` | who is alive, and which outbox speaks for whom |
+//! | [`history`], `watch` | the window of past changes, and everybody who is told of changes |
+//! | `snapshotting`, `reaping` | what a replica does unasked |
+//! | [`outbox`] | the bounded queue between a replica and one client |
+//!
+//! Invariants: exactly one thread changes state, and it is the one that calls `step`; a watch event is emitted
+//! before any reply that already shows its change; nothing that depends on the disk is emitted before the disk has
+//! reported; every queue has a named maximum in [`limits`].
+#![no_std]
+#![deny(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod effect;
+pub mod history;
+pub mod input;
+mod lanes;
+pub mod limits;
+mod locals;
+pub mod outbox;
+mod reaping;
+pub mod recovery;
+pub mod replica;
+mod sessions;
+mod snapshotting;
+mod watch;
+mod writes;
+
+pub use effect::{Delivery, DiskOp, Effects, Hint, SessionEnd, SnapshotOp, WatchItem, ZkEvent};
+pub use input::{ClientInput, DiskInput, Input, Order};
+pub use outbox::Outbox;
+pub use recovery::{Base, Recovery};
+pub use replica::{Config, Replica};
+
+/// A hash map whose order never shows and whose hasher is seeded by [`Config::hash_seed`].
+pub(crate) type Map<K, V> = hashbrown::HashMap<K, V, foldhash::fast::FixedState>;

@@ -76,7 +76,7 @@ pub fn recover<D: Disk>(
             let mut reader = snapshots.read(zxid)?;
             let broken = |error: &dyn std::fmt::Display| RecoverError::State { zxid, reason: error.to_string() };
             while let Some(chunk) = reader.next_chunk()? {
-                decoder.push(chunk).map_err(|error| broken(&error))?;
+                decoder.push(&chunk).map_err(|error| broken(&error))?;
             }
             let tree = decoder.finish().map_err(|error| broken(&error))?;
             (tree, Base { zxid, chain: info.position.chain, epochs: header.epochs.clone() })

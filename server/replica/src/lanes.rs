@@ -1,0 +1,202 @@
+//! `Lanes`: for each outbox, which replies it still owes and in what order.
+//!
+//! In a FIFO lane the reply to a request is emitted only after those to all requests before it. Writes are proposed
+//! as they arrive, so that they share a batch; what this server answers by itself waits until it is its turn, and so
+//! sees exactly the session's own earlier writes.
+
+use alloc::collections::VecDeque;
+use foldhash::fast::FixedState;
+use quorate_types::{Error, OutboxId, Request, Response, SessionId, Tag, Zxid};
+
+use crate::Map;
+use crate::effect::{Delivery, Effects};
+use crate::input::Order;
+
+/// One outbox's place in the pipeline.
+#[derive(Clone, Debug)]
+pub(crate) struct Lane {
+    order: Order,
+    /// The session that requests without one of their own belong to; [`SessionId::NONE`] if none.
+    pub(crate) session: SessionId,
+    /// Empty if `order` is [`Order::None`].
+    slots: VecDeque<Slot>,
+}
+
+#[derive(Clone, Debug)]
+enum Slot {
+    /// The reply will come.
+    Waiting(Tag),
+    /// It has come, and waits for those before it.
+    Done(Tag, Zxid, Response),
+    /// This server answers it when it is its turn.
+    Local(Tag, Request),
+}
+
+/// All outboxes that are open.
+#[derive(Clone, Debug)]
+pub(crate) struct Lanes {
+    lanes: Map<OutboxId, Lane>,
+}
+
+impl Lanes {
+    pub(crate) fn new(hash_seed: u64) -> Lanes {
+        Lanes { lanes: Map::with_hasher(FixedState::with_seed(hash_seed)) }
+    }
+
+    pub(crate) fn open(&mut self, outbox: OutboxId, order: Order) {
+        let lane = Lane { order, session: SessionId::NONE, slots: VecDeque::new() };
+        let previous = self.lanes.insert(outbox, lane);
+        assert!(previous.is_none(), "{outbox:?} was opened twice");
+    }
+
+    pub(crate) fn close(&mut self, outbox: OutboxId) {
+        self.lanes.remove(&outbox);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lanes.len()
+    }
+
+    pub(crate) fn get_mut(&mut self, outbox: OutboxId) -> Option<&mut Lane> {
+        self.lanes.get_mut(&outbox)
+    }
+
+    /// Emits a last word and forgets the outbox.
+    pub(crate) fn end(&mut self, outbox: OutboxId, error: Error, out: &mut Effects) {
+        if self.lanes.remove(&outbox).is_some() {
+            out.outbox.push((outbox, Delivery::Close(error)));
+        }
+    }
+
+    /// The answer to `tag` is known. Returns whether a local request may now be at the head of the lane.
+    pub(crate) fn complete(
+        &mut self,
+        outbox: OutboxId,
+        tag: Tag,
+        zxid: Zxid,
+        response: Response,
+        out: &mut Effects,
+    ) -> bool {
+        let Some(lane) = self.lanes.get_mut(&outbox) else { return false };
+        match lane.order {
+            Order::None => {
+                out.outbox.push((outbox, Delivery::Reply { tag, zxid, response }));
+                false
+            }
+            Order::Fifo => lane.complete(outbox, tag, zxid, response, out),
+        }
+    }
+
+    /// Takes the local request at the head of the lane, if there is one. Its reply is now awaited.
+    pub(crate) fn next_local(&mut self, outbox: OutboxId) -> Option<(Tag, Request)> {
+        let head = self.lanes.get_mut(&outbox)?.slots.front_mut()?;
+        let &mut Slot::Local(tag, _) = head else { return None };
+        match core::mem::replace(head, Slot::Waiting(tag)) {
+            Slot::Local(tag, request) => Some((tag, request)),
+            Slot::Waiting(_) | Slot::Done(..) => None,
+        }
+    }
+}
+
+impl Lane {
+    /// Whether another request may wait here.
+    pub(crate) fn has_room(&self) -> bool {
+        self.slots.len() < crate::limits::WAITING_PER_OUTBOX_MAX
+    }
+
+    /// Whether a local request can be answered at once.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// A reply will come for `tag`.
+    pub(crate) fn expect(&mut self, tag: Tag) {
+        match self.order {
+            Order::Fifo => self.slots.push_back(Slot::Waiting(tag)),
+            Order::None => {}
+        }
+    }
+
+    /// `request` is answered by this server when it is its turn.
+    pub(crate) fn enqueue(&mut self, tag: Tag, request: Request) {
+        self.slots.push_back(Slot::Local(tag, request));
+    }
+
+    fn complete(&mut self, outbox: OutboxId, tag: Tag, zxid: Zxid, response: Response, out: &mut Effects) -> bool {
+        let waits = |slot: &Slot| matches!(slot, Slot::Waiting(waiting) if *waiting == tag);
+        if self.slots.front().is_some_and(waits) {
+            self.slots.pop_front();
+            out.outbox.push((outbox, Delivery::Reply { tag, zxid, response }));
+        } else if let Some(slot) = self.slots.iter_mut().find(|slot| waits(slot)) {
+            *slot = Slot::Done(tag, zxid, response);
+            return false;
+        }
+        while let Some(Slot::Done(..)) = self.slots.front() {
+            if let Some(Slot::Done(tag, zxid, response)) = self.slots.pop_front() {
+                out.outbox.push((outbox, Delivery::Reply { tag, zxid, response }));
+            }
+        }
+        matches!(self.slots.front(), Some(Slot::Local(..)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::vec::Vec;
+
+    use quorate_types::{Caller, Op, Reply};
+
+    use super::*;
+
+    const OUTBOX: OutboxId = OutboxId(7);
+
+    fn lanes(order: Order) -> Lanes {
+        let mut lanes = Lanes::new(0);
+        lanes.open(OUTBOX, order);
+        lanes
+    }
+
+    fn complete(lanes: &mut Lanes, tag: u64) -> (Vec<u64>, bool) {
+        let mut out = Effects::default();
+        let local_next = lanes.complete(OUTBOX, Tag(tag), Zxid(tag), Ok(Reply::Synced), &mut out);
+        let tags = out.outbox.iter().map(|(_, delivery)| match delivery {
+            Delivery::Reply { tag, .. } => tag.0,
+            other => panic!("{other:?}"),
+        });
+        (tags.collect(), local_next)
+    }
+
+    #[test]
+    fn replies_leave_a_fifo_lane_in_the_order_of_the_requests() {
+        let mut lanes = lanes(Order::Fifo);
+        (1..=3).for_each(|tag| lanes.get_mut(OUTBOX).unwrap().expect(Tag(tag)));
+        lanes.get_mut(OUTBOX).unwrap().enqueue(Tag(4), Request::new(Op::Sync, Arc::new(Caller::anonymous())));
+        lanes.get_mut(OUTBOX).unwrap().expect(Tag(5));
+        assert_eq!(complete(&mut lanes, 2), (Vec::new(), false));
+        assert_eq!(complete(&mut lanes, 5), (Vec::new(), false));
+        assert_eq!(complete(&mut lanes, 1), ([1, 2].to_vec(), false));
+        assert!(lanes.next_local(OUTBOX).is_none());
+        assert_eq!(complete(&mut lanes, 3), ([3].to_vec(), true));
+        assert_eq!(lanes.next_local(OUTBOX).map(|(tag, _)| tag), Some(Tag(4)));
+        assert!(lanes.next_local(OUTBOX).is_none());
+        assert_eq!(complete(&mut lanes, 4), ([4, 5].to_vec(), false));
+        assert!(lanes.get_mut(OUTBOX).unwrap().is_idle());
+    }
+
+    #[test]
+    fn an_unordered_lane_holds_nothing_back() {
+        let mut lanes = lanes(Order::None);
+        (1..=2).for_each(|tag| lanes.get_mut(OUTBOX).unwrap().expect(Tag(tag)));
+        assert_eq!(complete(&mut lanes, 2), ([2].to_vec(), false));
+        assert_eq!(complete(&mut lanes, 1), ([1].to_vec(), false));
+    }
+
+    #[test]
+    fn nothing_is_delivered_to_an_outbox_that_is_closed() {
+        let mut lanes = lanes(Order::Fifo);
+        lanes.get_mut(OUTBOX).unwrap().expect(Tag(1));
+        lanes.close(OUTBOX);
+        assert_eq!(complete(&mut lanes, 1), (Vec::new(), false));
+    }
+}

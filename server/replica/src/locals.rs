@@ -1,0 +1,221 @@
+//! What a server answers by itself: reads, watches, attachments of sessions.
+//!
+//! A read waits for what it asked for (`min_zxid`, a leader that is certain) and for nothing else.
+
+use alloc::format;
+use quorate_types::{
+    Code, Consistency, Error, Now, Op, OutboxId, ReadOp, Reply, Request, Response, SessionId, Tag, WatchOp, Zxid,
+};
+
+use crate::effect::{Delivery, Effects, SessionEnd};
+use crate::limits;
+use crate::replica::{Parked, Replica, session_expired};
+
+impl Replica {
+    /// Answers a local request whose turn it is, now or as soon as it can be. Its reply is awaited already.
+    pub(crate) fn local(&mut self, outbox: OutboxId, tag: Tag, request: Request, now: Now, out: &mut Effects) {
+        if let Some((zxid, response)) = self.try_local(outbox, tag, request, now, out) {
+            self.answer_at(zxid, outbox, tag, response, now, out);
+        }
+    }
+
+    /// Likewise, but hands an immediate answer back. `None`: it is parked, or its answer comes by another way.
+    pub(crate) fn try_local(
+        &mut self,
+        outbox: OutboxId,
+        tag: Tag,
+        request: Request,
+        now: Now,
+        out: &mut Effects,
+    ) -> Option<(Zxid, Response)> {
+        if request.deadline_ms <= now.monotonic_ms {
+            return self.at_once(Err(deadline_exceeded()));
+        }
+        if let Err(error) = self.recognize(&request) {
+            return self.at_once(Err(error));
+        }
+        if self.is_fresh_enough(&request) {
+            return self.execute(outbox, tag, request, now, out);
+        }
+        if self.is_established() && request.min_zxid > self.zab.history().last() {
+            let detail = format!("zxid {} is above everything proposed so far", request.min_zxid);
+            return self.at_once(Err(Error::new(Code::ZxidUnknown, detail)));
+        }
+        if self.waiting.parked.len() >= limits::MIN_ZXID_WAITERS_MAX {
+            let error = Error::new(Code::Throttled, "too many requests wait for a later zxid");
+            return self.at_once(Err(error));
+        }
+        let give_up_ms = request.deadline_ms.min(now.monotonic_ms + limits::MIN_ZXID_WAIT_MS);
+        let key = (request.min_zxid, self.waiting.parked_so_far);
+        self.waiting.parked_so_far += 1;
+        self.waiting.parked.insert(key, Parked { outbox, tag, request, give_up_ms });
+        None
+    }
+
+    fn at_once(&self, response: Response) -> Option<(Zxid, Response)> {
+        Some((self.tree.applied(), response))
+    }
+
+    fn is_fresh_enough(&self, request: &Request) -> bool {
+        let certain = match (&request.op, request.consistency) {
+            // What an established leader of one voter has applied is everything that was ever acknowledged.
+            (Op::Sync, _) | (_, Consistency::Linearizable) => self.is_established(),
+            (_, Consistency::Local | Consistency::Session) => true,
+        };
+        certain && self.tree.applied() >= request.min_zxid
+    }
+
+    fn execute(
+        &mut self,
+        outbox: OutboxId,
+        tag: Tag,
+        request: Request,
+        now: Now,
+        out: &mut Effects,
+    ) -> Option<(Zxid, Response)> {
+        let session = request.session.map_or(SessionId::NONE, |(id, _)| id);
+        let response = match request.op {
+            Op::Read { op, watch } => {
+                let response = self.read(&op, &request.caller, session);
+                if watch {
+                    self.watches.after_read(outbox, &request.caller, &op, &response);
+                }
+                response
+            }
+            Op::MultiRead(ops) => self.multi_read(&ops, &request.caller, session),
+            Op::Sync => Ok(Reply::Synced),
+            Op::AttachSession { exclusive } => self.attach(outbox, session, exclusive, out),
+            Op::Touch => self.touched(session),
+            Op::Watch(op) => return self.watch(outbox, tag, &request.caller, &op, now, out),
+            Op::StreamTree { path, with_data } => {
+                match self.watches.stream_tree(&mut self.tree, outbox, tag, &request.caller, &path, with_data) {
+                    // The reply comes after the last znode, emitted by the stream itself.
+                    Ok(()) => return None,
+                    Err(error) => Err(error),
+                }
+            }
+            Op::Status => Ok(Reply::Status(self.status_reply())),
+            Op::Write(_) | Op::Multi(_) | Op::DeleteTree { .. } | Op::OpenSession { .. } | Op::CloseSession => {
+                unreachable!("a write was taken for a local request")
+            }
+        };
+        self.at_once(response)
+    }
+
+    fn read(&self, op: &ReadOp, caller: &quorate_types::Caller, session: SessionId) -> Response {
+        if matches!(op, ReadOp::Ephemerals { .. }) && !session.is_some() {
+            return Err(Error::new(Code::SessionRequired, "ephemerals belong to a session, and none was named"));
+        }
+        self.tree.read(op, caller, session)
+    }
+
+    fn multi_read(&self, ops: &[ReadOp], caller: &quorate_types::Caller, session: SessionId) -> Response {
+        let mut room = quorate_types::limits::PAGE_BYTES_MAX;
+        let read = |op| {
+            let response = self.read(op, caller, session);
+            let bytes = response.as_ref().map_or(0, size_of_reply);
+            if bytes > room {
+                room = 0;
+                return Err(Error::new(Code::TooLarge, "the results before this one fill the reply; ask for fewer"));
+            }
+            room -= bytes;
+            response
+        };
+        Ok(Reply::MultiRead(ops.iter().map(read).collect()))
+    }
+
+    fn watch(
+        &mut self,
+        outbox: OutboxId,
+        tag: Tag,
+        caller: &alloc::sync::Arc<quorate_types::Caller>,
+        op: &WatchOp,
+        now: Now,
+        out: &mut Effects,
+    ) -> Option<(Zxid, Response)> {
+        match self.watches.operate(&mut self.tree, outbox, caller, op, now, out) {
+            Some(response) => self.at_once(response),
+            None => {
+                // Streaming watches are answered by their own items; what waits in the lane goes on.
+                let _ = tag;
+                self.at_once(Ok(Reply::WatchDone))
+            }
+        }
+    }
+
+    fn touched(&mut self, session: SessionId) -> Response {
+        // `recognize` has counted it already; this only says so.
+        match self.tree.session(session) {
+            Some(session) => Ok(Reply::Touched { timeout_ms: session.timeout_ms }),
+            None => Err(no_session()),
+        }
+    }
+
+    fn attach(&mut self, outbox: OutboxId, id: SessionId, exclusive: bool, out: &mut Effects) -> Response {
+        let Some(timeout_ms) = self.tree.session(id).map(|session| session.timeout_ms) else {
+            return Err(if id.is_some() { session_expired() } else { no_session() });
+        };
+        if let Some(lane) = self.lanes.get_mut(outbox) {
+            let before = core::mem::replace(&mut lane.session, id);
+            self.sessions.detach(before, outbox);
+        }
+        if exclusive {
+            if let Some(fenced) = self.sessions.attach(id, outbox) {
+                out.outbox.push((fenced, Delivery::Session { id, end: SessionEnd::Moved }));
+                let detail = "another connection speaks for the session now";
+                self.lanes.end(fenced, Error::new(Code::SessionMoved, detail), out);
+                self.watches.closed(&mut self.tree, fenced);
+            }
+        } else {
+            self.sessions.listen(id, outbox);
+        }
+        Ok(Reply::Session { id, timeout_ms })
+    }
+
+    /// Goes on with parked requests that need wait no longer.
+    pub(crate) fn wake_parked(&mut self, now: Now, out: &mut Effects) {
+        while let Some(entry) = self.waiting.parked.first_entry() {
+            if !(entry.key().0 <= self.tree.applied() && *self.zab.phase() == quorate_zab::Phase::Broadcast) {
+                return;
+            }
+            let Parked { outbox, tag, request, .. } = entry.remove();
+            self.local(outbox, tag, request, now, out);
+        }
+    }
+
+    /// Answers the parked requests that have waited too long.
+    pub(crate) fn give_up_parked(&mut self, now: Now, out: &mut Effects) {
+        let late = self.waiting.parked.extract_if(.., |_, parked| parked.give_up_ms <= now.monotonic_ms);
+        let late: alloc::vec::Vec<_> = late.collect();
+        for (_, Parked { outbox, tag, request, .. }) in late {
+            let error = if request.deadline_ms <= now.monotonic_ms {
+                deadline_exceeded()
+            } else {
+                let (applied, wanted) = (self.tree.applied(), request.min_zxid);
+                Error::new(Code::Unavailable, format!("this server has applied {applied}, not yet {wanted}"))
+            };
+            self.answer(outbox, tag, Err(error), now, out);
+        }
+    }
+}
+
+fn deadline_exceeded() -> Error {
+    Error::new(Code::DeadlineExceeded, "the deadline passed before the request could be answered")
+}
+
+fn no_session() -> Error {
+    Error::new(Code::SessionRequired, "the request needs a session and names none")
+}
+
+/// Bytes of data and names that a reply brings.
+fn size_of_reply(reply: &Reply) -> usize {
+    match reply {
+        Reply::Data { data, .. } => data.as_ref().map_or(0, bytes::Bytes::len),
+        Reply::Children { children, .. } => children
+            .iter()
+            .map(|child| child.name.len() + child.data.iter().flatten().map(bytes::Bytes::len).sum::<usize>())
+            .sum(),
+        Reply::Acl { acl, .. } => acl.iter().map(|entry| entry.scheme.len() + entry.id.len()).sum(),
+        _ => 0,
+    }
+}

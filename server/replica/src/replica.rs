@@ -1,0 +1,355 @@
+//! `Replica`: agreement, state, sessions, watches and pipeline of one server, composed.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use quorate_tree::{Pending, Tree};
+use quorate_types::{
+    ClusterId, Code, Error, Now, Op, OutboxId, Request, Response, Role, ServerId, Status, Tag, Zxid,
+};
+use quorate_zab::{Output, Phase, Zab};
+
+use crate::effect::{Effects, Hint};
+use crate::input::{ClientInput, DiskInput, Input};
+use crate::lanes::Lanes;
+use crate::limits;
+use crate::reaping::Reaping;
+use crate::sessions::Sessions;
+use crate::snapshotting::Snapshotting;
+use crate::watch::Watches;
+
+/// What does not change while a replica runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// This server.
+    pub server: ServerId,
+    /// Its ensemble.
+    pub cluster: ClusterId,
+    /// Distinguishes this run of the process from earlier ones: what the disk reports to another is ignored.
+    pub incarnation: u64,
+    /// Seeds hash maps: random in production, fixed in the simulator.
+    pub hash_seed: u64,
+    /// Bytes of past changes that watches can resume from.
+    pub history_bytes: usize,
+    /// Records between two snapshots.
+    pub snapshot_records: u64,
+    /// Bytes of log between two snapshots.
+    pub snapshot_bytes: u64,
+    /// See [`quorate_zab::Config::counter_soft_max`].
+    pub counter_soft_max: u32,
+}
+
+impl Config {
+    /// The configuration of a server in production.
+    #[must_use]
+    pub fn new(server: ServerId, cluster: ClusterId, incarnation: u64) -> Config {
+        Config {
+            server,
+            cluster,
+            incarnation,
+            hash_seed: incarnation,
+            history_bytes: limits::HISTORY_BYTES,
+            snapshot_records: limits::SNAPSHOT_RECORDS,
+            snapshot_bytes: limits::SNAPSHOT_BYTES,
+            counter_soft_max: quorate_zab::Config::COUNTER_SOFT_MAX,
+        }
+    }
+}
+
+/// The deterministic core of one server.
+///
+/// The driver calls [`Replica::step`] for each input, then [`Replica::flush`] once, then carries the effects out. It
+/// does not read the clients' lane while [`Replica::is_busy`], and comes back at once while [`Replica::has_work`].
+#[derive(Debug)]
+pub struct Replica {
+    pub(crate) config: Config,
+    pub(crate) zab: Zab,
+    pub(crate) tree: Tree,
+    pub(crate) pending: Pending,
+    pub(crate) lanes: Lanes,
+    pub(crate) sessions: Sessions,
+    pub(crate) watches: Watches,
+    pub(crate) snapshotting: Snapshotting,
+    pub(crate) reaping: Reaping,
+    pub(crate) waiting: Waiting,
+    pub(crate) under_way: UnderWay,
+    pub(crate) disk_full: bool,
+    has_work: bool,
+    /// Scratch, empty between steps.
+    pub(crate) outputs: Vec<Output>,
+}
+
+/// Requests that wait for something, by what they wait for.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    /// Writes that arrived while this leader was between two epochs, in order.
+    pub(crate) held: VecDeque<(OutboxId, Tag, Request)>,
+    /// Answers that are true once everything up to a zxid is committed, in the order of the zxids.
+    pub(crate) barriers: VecDeque<(Zxid, OutboxId, Tag, Response)>,
+    /// Requests that are the same as a pending one, by its zxid.
+    pub(crate) joined: BTreeMap<Zxid, Vec<(OutboxId, Tag)>>,
+    /// Local requests that wait until a zxid is applied, or for a leader, in the order of arrival.
+    pub(crate) parked: BTreeMap<(Zxid, u64), Parked>,
+    pub(crate) parked_so_far: u64,
+}
+
+/// A local request that cannot be answered yet.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    pub(crate) outbox: OutboxId,
+    pub(crate) tag: Tag,
+    pub(crate) request: Request,
+    pub(crate) give_up_ms: u64,
+}
+
+/// How much is on its way to the disk.
+#[derive(Debug, Default)]
+pub(crate) struct UnderWay {
+    /// Token of the last operation of a flush -> bytes submitted up to there.
+    marks: VecDeque<(u64, u64)>,
+    pub(crate) submitted_bytes: u64,
+    pub(crate) last_token: u64,
+    synced_bytes: u64,
+    pub(crate) submitted_records: u64,
+}
+
+impl UnderWay {
+    fn mark(&mut self) {
+        if self.marks.back().is_none_or(|(token, _)| *token < self.last_token) {
+            self.marks.push_back((self.last_token, self.submitted_bytes));
+        }
+    }
+
+    fn synced(&mut self, token: u64) {
+        while self.marks.front().is_some_and(|(mark, _)| *mark <= token) {
+            if let Some((_, bytes)) = self.marks.pop_front() {
+                self.synced_bytes = bytes;
+            }
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.submitted_bytes - self.synced_bytes
+    }
+}
+
+impl Replica {
+    pub(crate) fn new(config: Config, zab: Zab, tree: Tree, snapshot: Zxid, watches: Watches) -> Replica {
+        let seed = config.hash_seed;
+        Replica {
+            config,
+            zab,
+            tree,
+            pending: Pending::new(seed),
+            lanes: Lanes::new(seed),
+            sessions: Sessions::new(seed),
+            watches,
+            snapshotting: Snapshotting::new(snapshot),
+            reaping: Reaping::default(),
+            waiting: Waiting::default(),
+            under_way: UnderWay::default(),
+            disk_full: false,
+            has_work: false,
+            outputs: Vec::new(),
+        }
+    }
+
+    /// Takes one input. Never blocks and never fails: what is wrong with a request stands in its reply.
+    pub fn step(&mut self, input: Input, now: Now, out: &mut Effects) {
+        match input {
+            Input::Tick => self.tick(now, out),
+            Input::Disk(input) => self.step_disk(input, now, out),
+            Input::Client(input) => self.step_client(input, now, out),
+        }
+    }
+
+    /// Ends a batch of steps: one slice of whatever is done in slices, and what the log is to know besides records.
+    pub fn flush(&mut self, now: Now, out: &mut Effects) {
+        self.has_work = self.watches.work(&mut self.tree, out);
+        self.begin_snapshot_if_due(out);
+        self.under_way.mark();
+        out.hint =
+            Hint { commit: self.zab.commit(), digest: self.tree.digest(), digest_zxid: self.tree.applied() };
+        let _ = now;
+    }
+
+    /// Whether so much is on its way to the disk that clients have to wait.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        let records = self.zab.history().last().0.saturating_sub(self.zab.history().delivered().0);
+        let same_epoch = self.zab.history().last().epoch() == self.zab.history().delivered().epoch();
+        self.under_way.bytes() >= limits::UNDER_WAY_BYTES_MAX as u64
+            || (same_epoch && records >= limits::UNDER_WAY_RECORDS_MAX as u64)
+    }
+
+    /// Whether there is more to be done than waiting for the next input.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.has_work
+    }
+
+    /// The replicated state, for whoever compares it.
+    #[must_use]
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// What this server is, does and holds.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let role = self.zab.role();
+        Status {
+            role,
+            epoch: self.zab.epoch(),
+            leader: if role == Role::Leading { self.config.server } else { ServerId::default() },
+            serving: self.is_established() && !self.disk_full,
+            logged: self.zab.history().last(),
+            durable: self.zab.durable(),
+            committed: self.zab.commit(),
+            applied: self.tree.applied(),
+            snapshot: self.snapshotting.newest(),
+            history: self.watches.history_start(),
+            disk_full: self.disk_full,
+            znodes: self.tree.znode_count() as u64,
+            data_bytes: self.tree.data_bytes() as u64,
+            ephemerals: self.tree.ephemeral_count() as u64,
+            sessions: self.tree.session_count() as u64,
+            watches: self.watches.count() as u64,
+            outboxes: self.lanes.len() as u64,
+            digest: self.tree.digest(),
+        }
+    }
+
+    pub(crate) fn is_established(&self) -> bool {
+        *self.zab.phase() == Phase::Broadcast
+    }
+
+    fn tick(&mut self, now: Now, out: &mut Effects) {
+        self.sessions.tick(now.monotonic_ms);
+        if self.is_established() {
+            self.expire_sessions(now, out);
+            self.reap(now, out);
+        }
+        self.give_up_held(now, out);
+        self.give_up_parked(now, out);
+        self.watches.tick(&self.tree, now, out);
+    }
+
+    fn step_disk(&mut self, input: DiskInput, now: Now, out: &mut Effects) {
+        match input {
+            DiskInput::Synced { incarnation, token } => {
+                if incarnation == self.config.incarnation {
+                    self.under_way.synced(token);
+                    self.with_outputs(now, out, |zab, outputs| zab.synced(token, outputs));
+                }
+            }
+            DiskInput::Space { low } => self.disk_full = low,
+            DiskInput::SnapshotReady => self.continue_snapshot(out),
+            DiskInput::SnapshotWritten { zxid, oldest_kept } => self.snapshot_written(zxid, oldest_kept, out),
+            DiskInput::SnapshotFailed => self.snapshot_failed(),
+        }
+    }
+
+    fn step_client(&mut self, input: ClientInput, now: Now, out: &mut Effects) {
+        match input {
+            ClientInput::Open { outbox, order } => self.lanes.open(outbox, order),
+            ClientInput::Request { outbox, tag, request } => self.request(outbox, tag, request, now, out),
+            ClientInput::Ready { outbox } => {
+                self.watches.ready(outbox);
+                self.has_work = true;
+            }
+            ClientInput::Lagged { outbox, watch } => self.watches.lagged(outbox, watch),
+            ClientInput::Closed { outbox } => self.close_outbox(outbox),
+        }
+    }
+
+    fn request(&mut self, outbox: OutboxId, tag: Tag, mut request: Request, now: Now, out: &mut Effects) {
+        let Some(lane) = self.lanes.get_mut(outbox) else { return };
+        if !lane.has_room() {
+            let detail = "so many requests of this connection wait already; read its replies first";
+            return self.lanes.end(outbox, Error::new(Code::Throttled, detail), out);
+        }
+        let bound = lane.session;
+        if request.session.is_none() && bound.is_some() {
+            request.session = self.tree.session(bound).map(|session| (bound, session.secret));
+            if request.session.is_none() {
+                lane.expect(tag);
+                return self.answer(outbox, tag, Err(session_expired()), now, out);
+            }
+        }
+        if is_write(&request.op) {
+            lane.expect(tag);
+            self.write(outbox, tag, request, now, out);
+        } else if lane.is_idle() {
+            lane.expect(tag);
+            self.local(outbox, tag, request, now, out);
+        } else {
+            lane.enqueue(tag, request);
+        }
+    }
+
+    /// Emits the answer to a request, and goes on with what waited behind it.
+    pub(crate) fn answer(&mut self, outbox: OutboxId, tag: Tag, response: Response, now: Now, out: &mut Effects) {
+        self.answer_at(self.tree.applied(), outbox, tag, response, now, out);
+    }
+
+    pub(crate) fn answer_at(
+        &mut self,
+        zxid: Zxid,
+        outbox: OutboxId,
+        tag: Tag,
+        response: Response,
+        now: Now,
+        out: &mut Effects,
+    ) {
+        if !self.lanes.complete(outbox, tag, zxid, response, out) {
+            return;
+        }
+        // A local request's own answer comes back here; the loop, not the stack, goes on behind it.
+        while let Some((tag, request)) = self.lanes.next_local(outbox) {
+            match self.try_local(outbox, tag, request, now, out) {
+                Some((zxid, response)) => {
+                    if !self.lanes.complete(outbox, tag, zxid, response, out) {
+                        return;
+                    }
+                }
+                None => return,
+            }
+        }
+    }
+
+    fn close_outbox(&mut self, outbox: OutboxId) {
+        if let Some(lane) = self.lanes.get_mut(outbox) {
+            let session = lane.session;
+            self.sessions.detach(session, outbox);
+            self.lanes.close(outbox);
+        }
+        self.watches.closed(&mut self.tree, outbox);
+    }
+
+    pub(crate) fn status_reply(&self) -> Box<Status> {
+        Box::new(self.status())
+    }
+}
+
+/// Whether the op is decided by the leader, and takes a place in the history.
+fn is_write(op: &Op) -> bool {
+    match op {
+        Op::Write(_) | Op::Multi(_) | Op::DeleteTree { .. } | Op::OpenSession { .. } | Op::CloseSession => true,
+        Op::Read { .. }
+        | Op::MultiRead(_)
+        | Op::Sync
+        | Op::AttachSession { .. }
+        | Op::Touch
+        | Op::Watch(_)
+        | Op::StreamTree { .. }
+        | Op::Status => false,
+    }
+}
+
+pub(crate) fn session_expired() -> Error {
+    Error::new(Code::SessionExpired, "the session has ended or never was; open a new one")
+}
+
+#[cfg(test)]
+mod tests;

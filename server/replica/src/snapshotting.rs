@@ -1,0 +1,96 @@
+//! `Snapshotting`: the exact state at one zxid, written in slices while later writes go on.
+
+use quorate_tree::SnapshotEncoder;
+use quorate_types::Zxid;
+
+use crate::effect::{DiskOp, Effects, SnapshotOp};
+use crate::limits::SLICE_BYTES;
+use crate::replica::Replica;
+
+/// The snapshot that is being written, if one is, and when the next is due.
+#[derive(Debug)]
+pub(crate) struct Snapshotting {
+    newest: Zxid,
+    state: State,
+    /// Records and bytes that had been submitted when the last one began.
+    records_before: u64,
+    bytes_before: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    Idle,
+    /// The writer has everything that was encoded so far, or will say when it has.
+    Writing {
+        encoder: SnapshotEncoder,
+        /// What the state was when it began.
+        digest: u128,
+        znodes: u64,
+    },
+    /// All of it was handed over; it is being verified.
+    Verifying,
+}
+
+impl Snapshotting {
+    pub(crate) fn new(newest: Zxid) -> Snapshotting {
+        Snapshotting { newest, state: State::Idle, records_before: 0, bytes_before: 0 }
+    }
+
+    /// The state that the newest verified snapshot holds.
+    pub(crate) fn newest(&self) -> Zxid {
+        self.newest
+    }
+}
+
+impl Replica {
+    /// Begins a snapshot when enough was logged since the last one began.
+    pub(crate) fn begin_snapshot_if_due(&mut self, out: &mut Effects) {
+        let records = self.under_way.submitted_records - self.snapshotting.records_before;
+        let bytes = self.under_way.submitted_bytes - self.snapshotting.bytes_before;
+        let due = records >= self.config.snapshot_records || bytes >= self.config.snapshot_bytes;
+        if !due || !matches!(self.snapshotting.state, State::Idle) || self.tree.applied() == self.snapshotting.newest {
+            return;
+        }
+        self.snapshotting.records_before = self.under_way.submitted_records;
+        self.snapshotting.bytes_before = self.under_way.submitted_bytes;
+        // Only what is applied is in it, and only what is committed and durable is applied.
+        let history = self.zab.history();
+        out.snapshot.push(SnapshotOp::Begin {
+            zxid: history.delivered(),
+            chain: history.delivered_chain(),
+            epochs: history.delivered_epochs(),
+        });
+        assert_eq!(history.delivered(), self.tree.applied(), "delivered but not applied");
+        let (digest, znodes) = (self.tree.digest(), self.tree.znode_count() as u64);
+        self.snapshotting.state = State::Writing { encoder: SnapshotEncoder::new(&mut self.tree), digest, znodes };
+        self.continue_snapshot(out);
+    }
+
+    /// The writer can take another chunk.
+    pub(crate) fn continue_snapshot(&mut self, out: &mut Effects) {
+        let State::Writing { encoder, .. } = &mut self.snapshotting.state else { return };
+        if let Some(chunk) = encoder.next_chunk(&self.tree, SLICE_BYTES) {
+            out.snapshot.push(SnapshotOp::Chunk(chunk));
+            return;
+        }
+        let state = core::mem::replace(&mut self.snapshotting.state, State::Verifying);
+        if let State::Writing { encoder, digest, znodes } = state {
+            encoder.close(&mut self.tree);
+            out.snapshot.push(SnapshotOp::Finish { digest, znodes });
+        }
+    }
+
+    /// A snapshot is on disk and verified: older ones, and the log before them, may go.
+    pub(crate) fn snapshot_written(&mut self, zxid: Zxid, oldest_kept: Option<Zxid>, out: &mut Effects) {
+        self.snapshotting.state = State::Idle;
+        self.snapshotting.newest = zxid;
+        out.disk.extend(oldest_kept.map(|oldest_kept| DiskOp::Purge { oldest_kept }));
+    }
+
+    /// Not now, then: the log still has everything. The next attempt comes as if this had been a snapshot.
+    pub(crate) fn snapshot_failed(&mut self) {
+        if let State::Writing { encoder, .. } = core::mem::replace(&mut self.snapshotting.state, State::Idle) {
+            encoder.close(&mut self.tree);
+        }
+    }
+}

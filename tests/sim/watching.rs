@@ -1,0 +1,113 @@
+//! Invariant: a watch that resumes where it was cut off sees every change exactly once, in order; where the history no
+//! longer reaches back, it is told so.
+
+use quorate_replica::WatchItem;
+use quorate_types::{
+    Change, ChangeFilter, ChangeKind, Code, Path, Resume, StreamWatch, WatchId, WatchOp, WatchScope, Zxid, path,
+};
+
+/// What one watch has been told, over all its resumptions.
+pub struct Watching {
+    pub id: WatchId,
+    root: &'static str,
+    /// Strictly after this.
+    begun: Option<Zxid>,
+    seen: Vec<(Zxid, u32, ChangeKind, String)>,
+    /// Everything up to here was told.
+    told: Resume,
+    /// The watch runs on the present outbox.
+    pub running: bool,
+    pub resumed: u64,
+    pub compacted: u64,
+}
+
+impl Watching {
+    pub fn new(id: u64, root: &'static str) -> Watching {
+        let told = Resume { zxid: Zxid::ZERO, index: u32::MAX };
+        Watching {
+            id: WatchId(id),
+            root,
+            begun: None,
+            seen: Vec::new(),
+            told,
+            running: false,
+            resumed: 0,
+            compacted: 0,
+        }
+    }
+
+    /// The request that begins or resumes it.
+    pub fn begin(&mut self) -> WatchOp {
+        self.running = true;
+        self.resumed += u64::from(self.begun.is_some());
+        WatchOp::Create(StreamWatch {
+            id: self.id,
+            path: Path::new(self.root).unwrap(),
+            scope: WatchScope::Recursive,
+            start: self.begun.map(|_| self.told),
+            send_initial: false,
+            with_data: false,
+            with_previous_data: false,
+            exclude: ChangeFilter::default(),
+            progress_ms: 0,
+        })
+    }
+
+    pub fn receive(&mut self, item: &WatchItem) {
+        match item {
+            WatchItem::Created(zxid) => {
+                if self.begun.is_none() {
+                    self.begun = Some(*zxid);
+                    self.told.zxid = *zxid;
+                }
+            }
+            WatchItem::Events(events) => {
+                for event in events.iter() {
+                    let at = Resume { zxid: event.zxid, index: event.index };
+                    let whole = self.told.index == u32::MAX;
+                    assert!(
+                        at > self.told || (whole && event.zxid > self.told.zxid),
+                        "{at:?} told after {:?}",
+                        self.told
+                    );
+                    self.told = at;
+                    self.seen.push((event.zxid, event.index, event.kind, event.path.clone()));
+                }
+                // All that one txn did stands in one item.
+                self.told.index = u32::MAX;
+            }
+            WatchItem::Synced(zxid) | WatchItem::Progress(zxid) => {
+                assert!(*zxid >= self.told.zxid, "progress went back to {zxid:?} from {:?}", self.told);
+                self.told = Resume { zxid: *zxid, index: u32::MAX };
+            }
+            WatchItem::Canceled { error, resume, .. } => {
+                self.running = false;
+                match error.as_ref().map(|error| error.code()) {
+                    // What is between is lost to it, and it knows.
+                    Some(Code::Compacted) => {
+                        self.compacted += 1;
+                        self.begun = None;
+                        self.seen.clear();
+                    }
+                    Some(Code::Lagged) => {
+                        assert!(*resume >= self.told.zxid || self.told.index != u32::MAX);
+                    }
+                    other => panic!("a watch ended with {other:?}"),
+                }
+            }
+        }
+    }
+
+    /// Compares what was seen with the history.
+    pub fn check(&self, history: impl Iterator<Item = Change>) {
+        let Some(begun) = self.begun else { return };
+        let expected: Vec<_> = history
+            .filter(|change| change.zxid > begun && path::is_at_or_below(&change.path, self.root))
+            .map(|change| (change.zxid, change.index, change.kind, change.path))
+            .collect();
+        for (at, (seen, expected)) in self.seen.iter().zip(&expected).enumerate() {
+            assert_eq!(seen, expected, "event {at} of watch {:?}", self.id);
+        }
+        assert_eq!(self.seen.len(), expected.len(), "events of watch {:?}", self.id);
+    }
+}

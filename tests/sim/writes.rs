@@ -1,0 +1,160 @@
+//! Invariant: an acknowledged write is there, a refused one is not, and one whose outcome is unknown is there at most
+//! once.
+
+use std::collections::BTreeMap;
+
+use quorate_tree::Tree;
+use quorate_types::{Caller, Code, Path, ReadOp, Reply, Response, SessionId};
+
+/// What a client knows of one of its writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fate {
+    Sent,
+    Acknowledged,
+    Refused,
+    Unknown,
+}
+
+/// One write, as it was asked for.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Creates a znode that nobody else creates or deletes.
+    Unique { path: String },
+    /// Creates a sequential znode whose data no other has.
+    Sequential { token: String },
+    /// Sets a register that only this client writes, to a value greater than any before.
+    Register { path: String, value: u64 },
+}
+
+/// All writes of a run and what became of them.
+#[derive(Default)]
+pub struct Writes {
+    unique: BTreeMap<String, Fate>,
+    /// Token -> fate and, once acknowledged, the name.
+    sequential: BTreeMap<String, (Fate, Option<String>)>,
+    /// Path -> every value that was sent, in order.
+    registers: BTreeMap<String, Vec<(u64, Fate)>>,
+    pub acknowledged: u64,
+    pub refused: u64,
+    pub unknown: u64,
+}
+
+impl Writes {
+    pub fn sent(&mut self, write: &Write) {
+        match write {
+            // A retry of an unknown create is the same write.
+            Write::Unique { path } => drop(self.unique.insert(path.clone(), Fate::Sent)),
+            Write::Sequential { token } => drop(self.sequential.insert(token.clone(), (Fate::Sent, None))),
+            Write::Register { path, value } => {
+                self.registers.entry(path.clone()).or_default().push((*value, Fate::Sent));
+            }
+        }
+    }
+
+    /// The reply to a write.
+    pub fn replied(&mut self, write: &Write, response: &Response) {
+        let fate = match response {
+            Ok(_) => Fate::Acknowledged,
+            Err(error) if matches!(error.code(), Code::Unavailable | Code::DeadlineExceeded) => Fate::Unknown,
+            Err(_) => Fate::Refused,
+        };
+        self.decided(write, fate);
+        if let (Write::Sequential { token }, Ok(Reply::Created { path, .. })) = (write, response) {
+            self.sequential.insert(token.clone(), (Fate::Acknowledged, Some(path.clone())));
+        }
+    }
+
+    /// The server died before it replied.
+    pub fn lost(&mut self, write: &Write) {
+        self.decided(write, Fate::Unknown);
+    }
+
+    fn decided(&mut self, write: &Write, fate: Fate) {
+        match fate {
+            Fate::Acknowledged => self.acknowledged += 1,
+            Fate::Refused => self.refused += 1,
+            Fate::Unknown => self.unknown += 1,
+            Fate::Sent => {}
+        }
+        match write {
+            Write::Unique { path } => drop(self.unique.insert(path.clone(), fate)),
+            Write::Sequential { token } => drop(self.sequential.insert(token.clone(), (fate, None))),
+            Write::Register { path, value } => {
+                let sent = self.registers.get_mut(path).and_then(|sent| sent.iter_mut().find(|(v, _)| v == value));
+                sent.expect("a write that was sent").1 = fate;
+            }
+        }
+    }
+
+    /// Looks for everything in the state that is left in the end.
+    pub fn check(&self, tree: &Tree) {
+        for (path, fate) in &self.unique {
+            match fate {
+                Fate::Acknowledged => assert!(tree.stat(path).is_some(), "{path} was acknowledged and is gone"),
+                Fate::Refused => assert!(tree.stat(path).is_none(), "{path} was refused and is there"),
+                Fate::Unknown | Fate::Sent => {}
+            }
+        }
+        self.check_sequential(tree);
+        self.check_registers(tree);
+    }
+
+    fn check_sequential(&self, tree: &Tree) {
+        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, data) in children(tree, "/seq") {
+            found.entry(data).or_default().push(format!("/seq/{name}"));
+        }
+        for (token, (fate, path)) in &self.sequential {
+            let there = found.remove(token).unwrap_or_default();
+            match fate {
+                Fate::Acknowledged => assert_eq!(there, [path.clone().expect("named")], "acknowledged {token}"),
+                Fate::Refused => assert!(there.is_empty(), "{token} was refused and is there: {there:?}"),
+                Fate::Unknown | Fate::Sent => assert!(there.len() <= 1, "{token} is there twice: {there:?}"),
+            }
+        }
+        assert!(found.is_empty(), "nobody sent {found:?}");
+    }
+
+    fn check_registers(&self, tree: &Tree) {
+        for (path, sent) in &self.registers {
+            let value: Option<u64> = data(tree, path).map(|text| {
+                text.split_whitespace().next().and_then(|value| value.parse().ok()).expect("a register holds a number")
+            });
+            let acknowledged = sent.iter().filter(|(_, fate)| *fate == Fate::Acknowledged).map(|(v, _)| *v).max();
+            assert!(value >= acknowledged, "{path} holds {value:?}, but {acknowledged:?} was acknowledged");
+            let fate = |value| sent.iter().find(|(v, _)| *v == value).map(|(_, fate)| fate.clone());
+            if let Some(value) = value {
+                let fate = fate(value).unwrap_or_else(|| panic!("{path} holds {value}, which nobody sent"));
+                assert_ne!(fate, Fate::Refused, "{path} holds {value}, which was refused");
+            }
+        }
+    }
+}
+
+fn read(tree: &Tree, op: &ReadOp) -> Response {
+    tree.read(op, &Caller::anonymous(), SessionId::NONE)
+}
+
+fn data(tree: &Tree, path: &str) -> Option<String> {
+    match read(tree, &ReadOp::Get { path: Path::new(path).unwrap() }) {
+        Ok(Reply::Data { data, .. }) => Some(String::from_utf8(data.unwrap_or_default().to_vec()).unwrap()),
+        _ => None,
+    }
+}
+
+fn children(tree: &Tree, path: &str) -> Vec<(String, String)> {
+    let (mut all, mut after) = (Vec::new(), String::new());
+    loop {
+        let path = Path::new(path).unwrap();
+        let op = ReadOp::Children { path, after, limit: 100, with_stat: false, with_data: true };
+        let Ok(Reply::Children { children, more, .. }) = read(tree, &op) else { return all };
+        all.extend(children.iter().map(|child| {
+            let data = child.data.clone().flatten().unwrap_or_default();
+            (child.name.clone(), String::from_utf8(data.to_vec()).unwrap())
+        }));
+        if !more {
+            return all;
+        }
+        after = children.last().expect("more after something").name.clone();
+    }
+}
