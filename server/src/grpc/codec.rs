@@ -1,0 +1,75 @@
+//! Message codecs with buffers as large as the messages: an idle stream keeps none.
+//!
+//! tonic's own codec allocates 8 KiB for each direction of each call up front, which ten thousand idle streams
+//! multiply; and it calls a malformed message an internal error, though it is the client's.
+
+use std::marker::PhantomData;
+
+use prost::Message;
+use quorate_types::Code;
+use tonic::Status;
+use tonic::codec::{BufferSettings, DecodeBuf, EncodeBuf};
+
+use super::convert::Refusal;
+use super::error;
+
+/// Bytes of encoded messages that are gathered before they are handed to the connection.
+const YIELD_BYTES: usize = 64 * 1024;
+
+fn buffer_settings() -> BufferSettings {
+    BufferSettings::new(0, YIELD_BYTES)
+}
+
+/// Encodes messages.
+pub(super) struct Encoder<M>(PhantomData<fn(M)>);
+
+impl<M> Encoder<M> {
+    pub(super) fn new() -> Encoder<M> {
+        Encoder(PhantomData)
+    }
+}
+
+impl<M: Message> tonic::codec::Encoder for Encoder<M> {
+    type Item = M;
+    type Error = Status;
+
+    fn encode(&mut self, item: M, into: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        into.reserve(item.encoded_len());
+        item.encode_raw(into);
+        Ok(())
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        buffer_settings()
+    }
+}
+
+/// Decodes messages.
+pub(super) struct Decoder<M>(PhantomData<fn() -> M>);
+
+impl<M> Decoder<M> {
+    pub(super) fn new() -> Decoder<M> {
+        Decoder(PhantomData)
+    }
+}
+
+impl<M: Message + Default> tonic::codec::Decoder for Decoder<M> {
+    type Item = M;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<M>, Status> {
+        M::decode(from).map(Some).map_err(|failed| error::refused(&Refusal::bad("message", failed.to_string())))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        buffer_settings()
+    }
+}
+
+/// A failure to receive a message, in our own terms: the one that tonic finds before decoding is that of size.
+pub(super) fn receive_failure(status: Status) -> Status {
+    match status.code() {
+        tonic::Code::OutOfRange => error::refused(&Refusal::new("message", Code::TooLarge, status.message())),
+        _ => status,
+    }
+}

@@ -1,0 +1,128 @@
+//! `Door`: serves accepted connections.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use quorate_types::{Caller, Identity};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+
+use super::Config;
+use super::reflection::Reflection;
+use super::route::Route;
+use crate::connection::Connection;
+use crate::inbox::Inbox;
+
+/// The gRPC front door. Clones are the same door.
+#[derive(Clone)]
+pub struct Door {
+    inbox: Inbox,
+    config: Arc<Config>,
+    started: Instant,
+    reflection: Reflection,
+}
+
+impl Door {
+    /// A door that leads to `inbox`.
+    ///
+    /// # Panics
+    /// If the contract's descriptors that are compiled in cannot be read.
+    pub fn new(inbox: Inbox, config: Config) -> Door {
+        Door { inbox, config: Arc::new(config), started: Instant::now(), reflection: Reflection::new() }
+    }
+
+    /// Serves one connection until it ends, is cut, or, after `shutdown`, has finished the calls that are under way,
+    /// for which it has the configured grace.
+    ///
+    /// # Errors
+    /// What the client or the network did wrong; nothing that anybody would want to be woken for.
+    pub async fn serve<I>(&self, io: I, connection: Connection, shutdown: CancellationToken) -> hyper::Result<()>
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let config = &self.config;
+        let route = self.route(connection.clone());
+        let mut http = self.builder().serve_connection(TokioIo::new(io), Service { route });
+        let leave = pin!(async {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = aged(config.connection_age_max) => {}
+            }
+        });
+        tokio::select! {
+            ended = &mut http => return ended,
+            () = connection.token().cancelled() => return Ok(()),
+            () = leave => {}
+        }
+        Pin::new(&mut http).graceful_shutdown();
+        tokio::select! {
+            ended = &mut http => ended,
+            () = connection.token().cancelled() => Ok(()),
+            () = tokio::time::sleep(config.connection_age_grace) => Ok(()),
+        }
+    }
+
+    fn builder(&self) -> http2::Builder<TokioExecutor> {
+        let config = &self.config;
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(config.concurrent_streams_max)
+            .max_header_list_size(config.header_list_bytes_max)
+            .keep_alive_interval(config.keepalive_interval)
+            .keep_alive_timeout(config.keepalive_timeout)
+            .initial_stream_window_size(config.stream_window_bytes)
+            .initial_connection_window_size(config.connection_window_bytes)
+            .max_send_buf_size(config.send_buffer_bytes)
+            // gRPC has no use for it.
+            .auto_date_header(false);
+        builder
+    }
+
+    fn route(&self, connection: Connection) -> Arc<Route> {
+        Arc::new(Route {
+            inbox: self.inbox.clone(),
+            config: Arc::clone(&self.config),
+            caller: Arc::new(caller(&connection)),
+            connection,
+            reflection: self.reflection.clone(),
+            started: self.started,
+        })
+    }
+}
+
+/// Who calls by this connection, as far as the connection tells.
+fn caller(connection: &Connection) -> Caller {
+    let from = |peer: std::net::SocketAddr| Identity { scheme: "ip".to_owned(), id: peer.ip().to_string() };
+    Caller { identities: connection.peer().map(from).into_iter().collect() }
+}
+
+async fn aged(age_max: Option<Duration>) {
+    match age_max {
+        Some(age_max) => tokio::time::sleep(age_max).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The calls of one connection.
+struct Service {
+    route: Arc<Route>,
+}
+
+impl hyper::service::Service<http::Request<Incoming>> for Service {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
+
+    fn call(&self, request: http::Request<Incoming>) -> Self::Future {
+        let route = Arc::clone(&self.route);
+        Box::pin(async move { Ok(route.answer(request).await) })
+    }
+}

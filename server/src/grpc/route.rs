@@ -1,0 +1,238 @@
+//! From a call's path to the function that answers it, and what all calls have in common: their protocol's rules, their
+//! headers, their deadline.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Method, StatusCode};
+use hyper::body::Incoming;
+use prost::Message;
+use quorate_proto::v1;
+use quorate_replica::Order;
+use quorate_types::{Caller, Code, Error};
+use tonic::body::Body;
+use tonic::codec::EncodeBody;
+use tonic::metadata::MetadataMap;
+use tonic::{Status, Streaming};
+
+use super::codec::{Decoder, Encoder, receive_failure};
+use super::convert::{self, Asked, Refusal, Shape};
+use super::exchange::{Dialogue, Exchange, Outgoing};
+use super::options::Call;
+use super::reflection::Reflection;
+use super::{Config, cluster, deadline, error, health, session, watch, znode};
+use crate::connection::Connection;
+use crate::inbox::{Header, Inbox};
+
+/// Everything that answering a call takes; one for each connection.
+#[derive(Clone)]
+pub(super) struct Route {
+    pub(super) inbox: Inbox,
+    pub(super) config: Arc<Config>,
+    pub(super) connection: Connection,
+    pub(super) caller: Arc<Caller>,
+    pub(super) reflection: Reflection,
+    /// When the server was.
+    pub(super) started: Instant,
+}
+
+impl Route {
+    /// Answers one call.
+    pub(super) async fn answer(&self, request: http::Request<Incoming>) -> http::Response<Body> {
+        if let Some(status) = not_grpc(&request) {
+            let mut response = http::Response::new(Body::empty());
+            *response.status_mut() = status;
+            return response;
+        }
+        match deadline::timeout_of(request.headers()) {
+            Err(refusal) => error::refused(&refusal).into_http(),
+            Ok(None) => self.dispatch(request, u64::MAX).await,
+            Ok(Some(timeout)) => {
+                let deadline_ms = self.inbox.deadline_ms(timeout);
+                deadline::within(timeout, self.dispatch(request, deadline_ms)).await
+            }
+        }
+    }
+
+    async fn dispatch(&self, request: http::Request<Incoming>, deadline_ms: u64) -> http::Response<Body> {
+        let path = request.uri().path().to_owned();
+        let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.split_once('/')) else {
+            return unknown(&path);
+        };
+        let call = Incall { route: self, deadline_ms, request };
+        let answered = match service {
+            "quorate.v1.ZnodeService" => znode::answer(method, call).await,
+            "quorate.v1.SessionService" => session::answer(method, call).await,
+            "quorate.v1.WatchService" => watch::answer(method, call).await,
+            "quorate.v1.ClusterService" => cluster::answer(method, call).await,
+            "grpc.health.v1.Health" => health::answer(method, call).await,
+            "grpc.reflection.v1.ServerReflection" => Some(self.reflection.v1(call.request).await),
+            "grpc.reflection.v1alpha.ServerReflection" => Some(self.reflection.v1alpha(call.request).await),
+            _ => None,
+        };
+        answered.unwrap_or_else(|| unknown(&path))
+    }
+}
+
+fn unknown(path: &str) -> http::Response<Body> {
+    error::plain(&Error::new(Code::Unimplemented, format!("this server knows no {path}"))).into_http()
+}
+
+/// What a peer that does not speak gRPC is told.
+fn not_grpc(request: &http::Request<Incoming>) -> Option<StatusCode> {
+    let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    if request.method() != Method::POST {
+        Some(StatusCode::METHOD_NOT_ALLOWED)
+    } else if !content_type.starts_with(b"application/grpc") || content_type.starts_with(b"application/grpc-web") {
+        Some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+    } else {
+        None
+    }
+}
+
+/// A call that has come in and waits for the function that answers it.
+pub(super) struct Incall<'a> {
+    pub(super) route: &'a Route,
+    deadline_ms: u64,
+    request: http::Request<Incoming>,
+}
+
+impl Incall<'_> {
+    /// Answers one message with one, by `ask`.
+    pub(super) async fn unary<Q, R, F>(self, ask: impl FnOnce(Call, Q) -> F) -> http::Response<Body>
+    where
+        Q: Message + Default + 'static,
+        R: Message + 'static,
+        F: Future<Output = Result<R, Status>>,
+    {
+        let answer = async {
+            let (call, mut requests) = self.begin::<Q>()?;
+            ask(call, only(&mut requests).await?).await
+        };
+        match answer.await {
+            Ok(response) => respond::<R>(tokio_stream::once(Ok(response))),
+            Err(status) => status.into_http(),
+        }
+    }
+
+    /// Asks the replica for what one message means, and answers with what its reply means.
+    pub(super) async fn request<Q, R>(
+        self,
+        convert: fn(Q) -> Result<Asked, Refusal>,
+        answer: fn(quorate_types::Reply, &Shape, Option<v1::ReplyHeader>) -> Option<R>,
+    ) -> http::Response<Body>
+    where
+        Q: Message + Default + 'static,
+        R: Message + 'static,
+    {
+        let inbox = self.route.inbox.clone();
+        self.unary(async move |call: Call, message: Q| ask(&inbox, &call, convert(message), answer).await).await
+    }
+
+    /// Answers many messages with many.
+    pub(super) fn exchange<D: Dialogue>(self, order: Order, dialogue: impl FnOnce(Call) -> D) -> http::Response<Body> {
+        let (inbox, connection) = (self.route.inbox.clone(), self.route.connection.clone());
+        match self.begin::<D::In>() {
+            Ok((call, requests)) => {
+                let dialogue = dialogue(call);
+                respond::<D::Out>(Exchange::new(inbox, &connection, order, dialogue, Some(requests), Vec::new()))
+            }
+            Err(status) => status.into_http(),
+        }
+    }
+
+    /// Answers one message with many: `begin` makes of it the first requests and the dialogue that follows.
+    pub(super) async fn subscribe<Q, D: Dialogue>(
+        self,
+        begin: impl FnOnce(Call, Q, &mut Outgoing) -> Result<D, Refusal>,
+    ) -> http::Response<Body>
+    where
+        Q: Message + Default + 'static,
+    {
+        let (inbox, connection) = (self.route.inbox.clone(), self.route.connection.clone());
+        let begun = async {
+            let (call, mut requests) = self.begin::<Q>()?;
+            let message = only(&mut requests).await?;
+            let mut outgoing = Outgoing::new();
+            let dialogue = begin(call, message, &mut outgoing).map_err(|refusal| error::refused(&refusal))?;
+            Ok((dialogue, outgoing))
+        };
+        match begun.await {
+            Ok((dialogue, outgoing)) => {
+                respond::<D::Out>(Exchange::new(inbox, &connection, Order::None, dialogue, None, outgoing))
+            }
+            Err(status) => Status::into_http(status),
+        }
+    }
+
+    /// The call for the generated services of others.
+    pub(super) fn into_request(self) -> http::Request<Incoming> {
+        self.request
+    }
+
+    fn begin<Q: Message + Default + 'static>(self) -> Result<(Call, Streaming<Q>), Status> {
+        let (parts, body) = self.request.into_parts();
+        if parts.headers.get("grpc-encoding").is_some_and(|encoding| encoding != "identity") {
+            let detail = "messages must not be compressed; use the encoding `identity`";
+            return Err(error::plain(&Error::new(Code::Unimplemented, detail)));
+        }
+        let mut call = Call {
+            caller: Arc::clone(&self.route.caller),
+            cluster: self.route.inbox.header().cluster,
+            session: None,
+            bound: false,
+            deadline_ms: self.deadline_ms,
+        };
+        call.name_session(&MetadataMap::from_headers(parts.headers)).map_err(|refusal| error::refused(&refusal))?;
+        let requests =
+            Streaming::new_request(Decoder::<Q>::new(), body, None, Some(self.route.config.message_bytes_max));
+        Ok((call, requests))
+    }
+}
+
+/// The message of a call that has one.
+async fn only<Q>(requests: &mut Streaming<Q>) -> Result<Q, Status> {
+    match requests.message().await {
+        Ok(Some(message)) => Ok(message),
+        Ok(None) => Err(error::refused(&Refusal::bad("message", "none was sent"))),
+        Err(failed) => Err(receive_failure(failed)),
+    }
+}
+
+/// Asks the replica and answers with what its reply means.
+pub(super) async fn ask<R>(
+    inbox: &Inbox,
+    call: &Call,
+    asked: Result<Asked, Refusal>,
+    answer: fn(quorate_types::Reply, &Shape, Option<v1::ReplyHeader>) -> Option<R>,
+) -> Result<R, Status> {
+    let request = asked.and_then(|asked| call.request(asked)).map_err(|refusal| error::refused(&refusal))?;
+    let shape = Shape::of(&request.op);
+    let answered = inbox.call(request).await;
+    let reply = answered.response.map_err(|failed| error::status(&failed, answered.zxid))?;
+    answer(reply, &shape, Some(header(&inbox.header()))).ok_or_else(|| error::plain(&convert::mismatch()))
+}
+
+/// The header of a response that is sent now.
+pub(super) fn header(header: &Header) -> v1::ReplyHeader {
+    let Header { cluster, server, role, epoch, zxid } = *header;
+    v1::ReplyHeader {
+        cluster_id: cluster.0,
+        server_id: server.0.into(),
+        role: convert::role(role).into(),
+        epoch: epoch.0,
+        zxid: zxid.0,
+    }
+}
+
+fn respond<R: Message + 'static>(
+    responses: impl tokio_stream::Stream<Item = Result<R, Status>> + Send + 'static,
+) -> http::Response<Body> {
+    let body = EncodeBody::new_server(Encoder::<R>::new(), responses, None, Default::default(), None);
+    let mut response = http::Response::new(Body::new(body));
+    let headers: &mut HeaderMap = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
+}

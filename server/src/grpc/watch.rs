@@ -1,0 +1,156 @@
+//! `WatchService`: streams of watches.
+
+use std::ops::ControlFlow;
+
+use http::Response;
+use quorate_proto::v1;
+use quorate_replica::{Delivery, Order, WatchItem};
+use quorate_types::{Error, WatchId, Zxid};
+use tonic::body::Body;
+
+use super::convert::{self, Refusal};
+use super::error;
+use super::exchange::{Dialogue, Flow, Outgoing};
+use super::options::Call;
+use super::route::Incall;
+use super::watches::Watches;
+use crate::inbox::Inbox;
+
+/// Answers a call, if there is such a method.
+pub(super) async fn answer(method: &str, call: Incall<'_>) -> Option<Response<Body>> {
+    Some(match method {
+        "Watch" => call.exchange(Order::None, |call| Watch { call, telling: Telling::default() }),
+        "Subscribe" => call.subscribe(begin).await,
+        _ => return None,
+    })
+}
+
+/// What the watches of a stream are told, until it is said.
+#[derive(Default)]
+struct Telling {
+    watches: Watches,
+    items: Vec<v1::WatchItem>,
+}
+
+impl Telling {
+    fn begin(&mut self, call: &Call, create: v1::WatchCreate, outgoing: &mut Outgoing) -> Result<(), Refusal> {
+        let id = WatchId(create.watch_id);
+        let request = call.request(convert::create_watch(create)?)?;
+        outgoing.push((self.watches.begin(id), request));
+        Ok(())
+    }
+
+    fn cancel(&mut self, call: &Call, cancel: v1::WatchCancel, outgoing: &mut Outgoing) -> Result<(), Refusal> {
+        let id = WatchId(cancel.watch_id);
+        let request = call.request(convert::cancel_watch(cancel))?;
+        outgoing.push((self.watches.cancel(id), request));
+        Ok(())
+    }
+
+    fn deliver(&mut self, delivery: Delivery) -> Flow {
+        match delivery {
+            Delivery::Watch { watches, item } => {
+                self.watches.told(&watches, &item);
+                self.items.push(convert::watch_item(&watches, item));
+            }
+            Delivery::Reply { tag, zxid, response } => {
+                if let Some((id, item)) = self.watches.replied(tag, response.err(), zxid) {
+                    self.items.push(convert::watch_item(&[id], item));
+                }
+            }
+            Delivery::Close(failed) => return ControlFlow::Break(Err(error::plain(&failed))),
+            Delivery::Notify { .. } | Delivery::Tree { .. } | Delivery::Session { .. } => {
+                return ControlFlow::Break(Err(error::plain(&convert::mismatch())));
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn say(&mut self) -> Option<Vec<v1::WatchItem>> {
+        if self.items.is_empty() { None } else { Some(std::mem::take(&mut self.items)) }
+    }
+}
+
+/// The end of a watch that was refused.
+pub(super) fn refused(id: u64, refusal: Refusal) -> v1::WatchItem {
+    let error: Error = refusal.into();
+    let item = WatchItem::Canceled { error: Some(error), resume: Zxid::ZERO, compacted: None };
+    convert::watch_item(&[WatchId(id)], item)
+}
+
+/// `WatchService.Watch`: watches that the client begins and ends at will.
+struct Watch {
+    call: Call,
+    telling: Telling,
+}
+
+impl Dialogue for Watch {
+    type In = v1::WatchRequest;
+    type Out = v1::WatchResponse;
+
+    fn hear(&mut self, message: v1::WatchRequest, _: &Inbox, outgoing: &mut Outgoing) -> Flow {
+        use v1::watch_request::Action;
+        let (id, done) = match message.action {
+            Some(Action::Create(create)) => (create.watch_id, self.telling.begin(&self.call, create, outgoing)),
+            Some(Action::Cancel(cancel)) => (cancel.watch_id, self.telling.cancel(&self.call, cancel, outgoing)),
+            None => {
+                let refusal = Refusal::bad("action", "none is given, or one that this server does not know");
+                return ControlFlow::Break(Err(error::refused(&refusal)));
+            }
+        };
+        // What is wrong with one watch is no reason to end the others.
+        if let Err(refusal) = done {
+            self.telling.items.push(refused(id, refusal));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn deliver(&mut self, delivery: Delivery, _: &Inbox, _: &mut Outgoing) -> Flow {
+        self.telling.deliver(delivery)
+    }
+
+    fn say(&mut self, header: impl FnOnce() -> v1::ReplyHeader) -> Option<v1::WatchResponse> {
+        self.telling.say().map(|items| v1::WatchResponse { header: Some(header()), items })
+    }
+
+    fn is_over(&self) -> bool {
+        self.telling.watches.is_empty()
+    }
+}
+
+/// `WatchService.Subscribe`: watches that were all named at once.
+struct Subscription {
+    telling: Telling,
+}
+
+fn begin(call: Call, request: v1::SubscribeRequest, outgoing: &mut Outgoing) -> Result<Subscription, Refusal> {
+    if request.watches.is_empty() {
+        return Err(Refusal::bad("watches", "at least one"));
+    }
+    let mut telling = Telling::default();
+    for (index, watch) in request.watches.into_iter().enumerate() {
+        telling.begin(&call, watch, outgoing).map_err(|refusal| refusal.within(format_args!("watches[{index}]")))?;
+    }
+    Ok(Subscription { telling })
+}
+
+impl Dialogue for Subscription {
+    type In = v1::SubscribeRequest;
+    type Out = v1::SubscribeResponse;
+
+    fn hear(&mut self, _: v1::SubscribeRequest, _: &Inbox, _: &mut Outgoing) -> Flow {
+        ControlFlow::Continue(())
+    }
+
+    fn deliver(&mut self, delivery: Delivery, _: &Inbox, _: &mut Outgoing) -> Flow {
+        self.telling.deliver(delivery)
+    }
+
+    fn say(&mut self, header: impl FnOnce() -> v1::ReplyHeader) -> Option<v1::SubscribeResponse> {
+        self.telling.say().map(|items| v1::SubscribeResponse { header: Some(header()), items })
+    }
+
+    fn is_over(&self) -> bool {
+        self.telling.watches.is_empty()
+    }
+}
