@@ -1,0 +1,62 @@
+//! `TreeStream`: a znode and everything below it, as of one zxid, for a client that asked once.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use quorate_tree::{Tree, WalkItem, acl};
+use quorate_types::{Acl, Caller, Code, Error, Perms, Tag, TreeNode};
+
+use super::slice::{self, Slice};
+use super::traversal::{Step, Traversal};
+
+/// A tree that is to be streamed.
+#[derive(Debug)]
+pub(super) struct TreeStream {
+    pub(super) tag: Tag,
+    pub(super) path: String,
+    pub(super) caller: Arc<Caller>,
+    pub(super) with_data: bool,
+    /// The top was found and may be read.
+    pub(super) has_top: bool,
+}
+
+impl TreeStream {
+    /// The next znodes, and whether they are the last ones.
+    ///
+    /// # Errors
+    /// [`Code::NoNode`] and [`Code::NoAuth`] about the top. What may not be read further down is left out.
+    pub(super) fn read(
+        &mut self,
+        traversal: &mut Traversal,
+        tree: &Tree,
+        slice: &mut Slice,
+    ) -> Result<(Vec<TreeNode>, bool), Error> {
+        let mut nodes = Vec::new();
+        while slice.has_room() {
+            let item = match traversal.next(tree, slice) {
+                Step::Znode(item) => item,
+                Step::PassedOver => continue,
+                Step::End if self.has_top => return Ok((nodes, true)),
+                Step::End => return Err(Error::at(Code::NoNode, &*self.path, "there is no such znode to stream")),
+            };
+            if acl::permits(&item.acl, &self.caller, Perms::READ) {
+                let node = self.node(item);
+                slice.charge_bytes(0, slice::node_bytes(&node));
+                nodes.push(node);
+            } else if self.has_top {
+                traversal.skip_below(&item.path);
+            } else {
+                return Err(Error::at(Code::NoAuth, &*self.path, "streaming a tree needs READ on its top"));
+            }
+            self.has_top = true;
+        }
+        Ok((nodes, false))
+    }
+
+    fn node(&self, item: WalkItem) -> TreeNode {
+        let WalkItem { path, stat, data, acl, kind, creations: _ } = item;
+        let acl = if acl.is_open() { acl } else { Acl::new(acl::visible(&acl, &self.caller)) };
+        TreeNode { path, stat, data: data.filter(|_| self.with_data), acl, kind }
+    }
+}
