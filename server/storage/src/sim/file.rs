@@ -157,7 +157,11 @@ fn tear(mut old: Vec<u8>, mut new: Vec<u8>, faults: &Faults, rng: &mut Rng) -> V
         old.iter_mut().for_each(|byte| *byte = rng.next_u64() as u8);
         return old;
     }
-    let at = rng.below(old.len() as u64) as usize;
+    // Somewhere between the first and the last byte that the write changes: elsewhere nothing would be torn.
+    let differs = |at: &usize| old[*at] != new[*at];
+    let Some(first) = (0..old.len()).find(differs) else { return new };
+    let last = (0..old.len()).rfind(differs).unwrap_or(first);
+    let at = first + rng.below((last - first) as u64 + 1) as usize;
     if rng.coin() {
         old[..at].copy_from_slice(&new[..at]);
         old

@@ -7,4 +7,5 @@ mod damage;
 mod full_disk;
 mod model;
 mod real_disk;
+mod run;
 mod schedule;
