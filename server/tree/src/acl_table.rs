@@ -96,8 +96,10 @@ impl AclTable {
         slot.uses -= 1;
         if slot.uses == 0 {
             let acl = core::mem::take(&mut slot.acl);
-            let entry = self.by_content.find_entry(self.hasher.hash_one(&acl), |other| *other == id);
-            entry.ok().expect("every ACL in use is found by its content").remove();
+            let Ok(entry) = self.by_content.find_entry(self.hasher.hash_one(&acl), |other| *other == id) else {
+                panic!("ACL {} is in use and not found by its content", id.0)
+            };
+            entry.remove();
             self.free.push(id);
         }
     }

@@ -23,6 +23,8 @@ use crate::{Tree, reserved, sessions, znode};
 struct Context {
     zxid: Zxid,
     time_ms: i64,
+    /// Changes made before this one.
+    index: u32,
 }
 
 impl Tree {
@@ -35,13 +37,14 @@ impl Tree {
         assert!(txn.time_ms >= before_ms, "txn {zxid:?} has time {} after time {before_ms}", txn.time_ms);
         self.advance(zxid);
         self.last_time_ms = txn.time_ms;
-        let context = Context { zxid, time_ms: txn.time_ms };
+        let context = Context { zxid, time_ms: txn.time_ms, index: 0 };
         let mut changes = Vec::new();
         match &txn.body {
             TxnBody::Ops { shape: _, ops } => {
                 changes.reserve_exact(ops.len());
                 for op in ops {
-                    changes.extend(self.apply_op(context, changes.len() as u32, op));
+                    let index = changes.len() as u32;
+                    changes.extend(self.apply_op(Context { index, ..context }, op));
                 }
             }
             TxnBody::OpenSession { id, timeout_ms, secret } => self.open_session(*id, *timeout_ms, *secret),
@@ -57,18 +60,16 @@ impl Tree {
         changes
     }
 
-    fn apply_op(&mut self, context: Context, index: u32, op: &TxnOp) -> Option<Change> {
+    fn apply_op(&mut self, context: Context, op: &TxnOp) -> Option<Change> {
         match op {
             TxnOp::Create { path, data, acl, kind, parent_creations, parent_acl: _ } => {
-                Some(self.create(context, index, path, data.as_ref(), acl, *kind, *parent_creations))
+                Some(self.create(context, path, data.as_ref(), acl, *kind, *parent_creations))
             }
             TxnOp::Delete { path, stat: _, acl: _, parent_acl: _ } => {
                 let id = self.lookup(path).unwrap_or_else(|| panic!("{path} is deleted and does not exist"));
-                Some(self.delete(context, index, id, path))
+                Some(self.delete(context, id, path))
             }
-            TxnOp::SetData { path, data, stat, acl: _ } => {
-                Some(self.set_data(context, index, path, data.as_ref(), stat))
-            }
+            TxnOp::SetData { path, data, stat, acl: _ } => Some(self.set_data(context, path, data.as_ref(), stat)),
             TxnOp::SetAcl { path, acl, stat } => {
                 self.set_acl(path, acl, stat);
                 None
@@ -77,11 +78,9 @@ impl Tree {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "they are the fields of one operation, of distinct types")]
     fn create(
         &mut self,
-        Context { zxid, time_ms }: Context,
-        index: u32,
+        Context { zxid, time_ms, index }: Context,
         path: &str,
         data: Option<&Bytes>,
         acl: &Acl,
@@ -93,7 +92,7 @@ impl Tree {
         let parent = self.lookup(parent_path).unwrap_or_else(|| panic!("{path} is created without a parent"));
         assert!(self.index.find(&self.slab, parent, name.as_bytes()).is_none(), "{path} is created and exists");
         let before = &self.slab[parent];
-        let creations = before.creations + 1;
+        let creations = before.creations() + 1;
         assert!(creations == parent_creations, "{path} is creation {parent_creations} of its parent, not {creations}");
         assert!(!before.kind().owner().is_some(), "{path} is created under an ephemeral");
 
@@ -104,8 +103,7 @@ impl Tree {
         self.index.insert(&self.slab, id);
         self.change_stat(parent, parent_path, |tree| {
             tree.link(parent, id);
-            tree.slab[parent].creations = creations;
-            tree.slab[parent].pzxid = zxid;
+            tree.slab[parent].set_lineage(creations, zxid);
         });
         self.deadlines.update(parent, &self.slab[parent], time_ms);
         self.deadlines.update(id, &self.slab[id], time_ms);
@@ -127,7 +125,7 @@ impl Tree {
         }
     }
 
-    fn delete(&mut self, Context { zxid, time_ms }: Context, index: u32, id: ZnodeId, path: &str) -> Change {
+    fn delete(&mut self, Context { zxid, time_ms, index }: Context, id: ZnodeId, path: &str) -> Change {
         assert!(!reserved::contains(path), "{path} is deleted, which is reserved");
         let parent_path = path::parent(path).unwrap_or("/");
         let children = self.slab[id].num_children();
@@ -145,7 +143,8 @@ impl Tree {
         let parent = self.slab[id].parent;
         self.change_stat(parent, parent_path, |tree| {
             tree.unlink(parent, id);
-            tree.slab[parent].pzxid = zxid;
+            let creations = tree.slab[parent].creations();
+            tree.slab[parent].set_lineage(creations, zxid);
         });
         self.deadlines.update(parent, &self.slab[parent], time_ms);
         self.index.remove(&self.slab, id);
@@ -164,8 +163,8 @@ impl Tree {
         }
     }
 
-    fn set_data(&mut self, context: Context, index: u32, path: &str, data: Option<&Bytes>, decided: &Stat) -> Change {
-        let Context { zxid, time_ms } = context;
+    fn set_data(&mut self, context: Context, path: &str, data: Option<&Bytes>, decided: &Stat) -> Change {
+        let Context { zxid, time_ms, index } = context;
         let id = self.lookup(path).unwrap_or_else(|| panic!("{path} is set and does not exist"));
         let version = znode::next_version(self.slab[id].version);
         assert!(version == decided.version, "{path} is set to version {}, not {version}", decided.version);
@@ -220,7 +219,8 @@ impl Tree {
         owned.sort_unstable();
         changes.reserve_exact(owned.len());
         for (path, id) in owned {
-            changes.push(self.delete(context, changes.len() as u32, id, &path));
+            let index = changes.len() as u32;
+            changes.push(self.delete(Context { index, ..context }, id, &path));
         }
         let Session { id, timeout_ms, secret, .. } =
             self.sessions.get(session).unwrap_or_else(|| panic!("session {session} is closed and does not exist"));

@@ -48,10 +48,10 @@ pub(crate) fn stat_term(path: PathHash, znode: &Znode, acl_hash: u128) -> u128 {
     put(&acl_hash.to_le_bytes());
     put(&znode.czxid.0.to_le_bytes());
     put(&znode.mzxid.0.to_le_bytes());
-    put(&znode.pzxid.0.to_le_bytes());
+    put(&znode.pzxid().0.to_le_bytes());
     put(&znode.ctime_ms.to_le_bytes());
     put(&znode.mtime_ms.to_le_bytes());
-    put(&znode.creations.to_le_bytes());
+    put(&znode.creations().to_le_bytes());
     put(&kind_value.to_le_bytes());
     put(&znode.version.to_le_bytes());
     put(&znode.aversion.to_le_bytes());

@@ -52,8 +52,10 @@ impl Index {
     /// Takes out a znode that is still in the slab.
     pub(crate) fn remove(&mut self, slab: &Slab, id: ZnodeId) {
         let hash = hash_of(&self.hasher, slab, id);
-        let entry = self.shards[shard(hash)].find_entry(hash, |other| *other == id);
-        entry.ok().expect("every znode in the slab but the root is in the index").remove();
+        let Ok(entry) = self.shards[shard(hash)].find_entry(hash, |other| *other == id) else {
+            panic!("{id:?} is in the slab and not in the index")
+        };
+        entry.remove();
     }
 
     pub(crate) fn allocated_bytes(&self) -> usize {

@@ -71,7 +71,7 @@ impl Tree {
 
     fn read_children(&self, id: ZnodeId, page: Page<'_>, caller: &Caller) -> Reply {
         let stat = self.slab[id].stat();
-        let Some(list) = &self.slab[id].children else {
+        let Some(list) = self.slab[id].children() else {
             return Reply::Children { children: Vec::new(), stat, more: false };
         };
         let limit = match page.limit {
@@ -126,9 +126,9 @@ impl Tree {
         let mut count = 0;
         let mut open = alloc::vec![top];
         while let Some(id) = open.pop() {
-            let Some(children) = &self.slab[id].children else { continue };
+            let Some(children) = self.slab[id].children() else { continue };
             count += u64::from(children.len());
-            open.extend(children.iter().filter(|child| self.slab[*child].children.is_some()));
+            open.extend(children.iter().filter(|child| self.slab[*child].num_children() > 0));
         }
         count
     }

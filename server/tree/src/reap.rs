@@ -78,7 +78,7 @@ fn due_ms(znode: &Znode, time_ms: i64) -> Option<i64> {
     }
     match znode.kind() {
         NodeKind::Ttl { ttl_ms } => Some(znode.mtime_ms.saturating_add_unsigned(ttl_ms)),
-        NodeKind::Container if znode.creations > 0 => Some(time_ms.saturating_add(CONTAINER_GRACE_MS)),
+        NodeKind::Container if znode.creations() > 0 => Some(time_ms.saturating_add(CONTAINER_GRACE_MS)),
         NodeKind::Container | NodeKind::Persistent | NodeKind::Ephemeral(_) => None,
     }
 }

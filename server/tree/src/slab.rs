@@ -5,7 +5,7 @@ use core::ops::{Index, IndexMut};
 
 use crate::znode::{Znode, ZnodeId};
 
-/// Znodes in one chunk (104 KiB): growth allocates one more chunk and copies nothing.
+/// Znodes in one chunk (80 KiB): growth allocates one more chunk and copies nothing.
 const CHUNK: usize = 1024;
 
 /// Znodes by id. A freed id is used again, the latest first.

@@ -139,15 +139,15 @@ impl Tree {
     }
 
     pub(crate) fn link(&mut self, parent: ZnodeId, child: ZnodeId) {
-        let mut children = self.slab[parent].children.take().unwrap_or_default();
+        let mut children = core::mem::take(self.slab[parent].children_mut());
         children.insert(child, self.slab[child].name(), |id| self.slab[id].name());
-        self.slab[parent].children = Some(children);
+        *self.slab[parent].children_mut() = children;
     }
 
     pub(crate) fn unlink(&mut self, parent: ZnodeId, child: ZnodeId) {
-        let mut children = self.slab[parent].children.take().expect("a parent has children");
+        let mut children = core::mem::take(self.slab[parent].children_mut());
         children.remove(self.slab[child].name(), |id| self.slab[id].name());
-        self.slab[parent].children = Some(children).filter(|children| children.len() > 0);
+        *self.slab[parent].children_mut() = children;
     }
 
     /// Saves the znode for views before it changes.

@@ -29,7 +29,7 @@ struct Saved {
 
 impl Saved {
     fn bytes(&self) -> usize {
-        let children = self.znode.children.as_ref().map_or(0, |children| children.allocated_bytes());
+        let children = self.znode.children().map_or(0, |children| children.allocated_bytes());
         size_of::<Saved>() + self.znode.body_len() + children
     }
 }

@@ -127,7 +127,7 @@ impl Tree {
             data: znode.data_copy(),
             acl: acl.clone(),
             kind: znode.kind(),
-            creations: znode.creations,
+            creations: znode.creations(),
         })
     }
 
@@ -142,7 +142,7 @@ impl Tree {
             let depth = walk.stack.len();
             let frame = walk.stack.last_mut()?;
             let (parent, _) = self.in_view(walk.view, frame.id);
-            let child = parent.children.as_ref().and_then(|children| children.next(&mut frame.next));
+            let child = parent.children().and_then(|children| children.next(&mut frame.next));
             let Some(id) = child else {
                 walk.stack.pop();
                 continue;
@@ -151,7 +151,7 @@ impl Tree {
             walk.path.truncate(frame.path_len);
             walk.path.push('/');
             walk.path.push_str(znode.name_str());
-            if znode.children.is_some() {
+            if znode.num_children() > 0 {
                 walk.stack.push(Frame { id, next: Position::default(), path_len: walk.path.len() });
             }
             return Some(Visit { znode, acl, depth });
@@ -163,7 +163,7 @@ impl Tree {
     }
 
     fn child_in_view(&self, view: ViewId, parent: ZnodeId, name: &[u8]) -> Option<ZnodeId> {
-        let children = self.in_view(view, parent).0.children.as_ref()?;
+        let children = self.in_view(view, parent).0.children()?;
         let mut before = children.search(name, |id| self.in_view(view, id).0.name()).ok()?;
         children.next(&mut before)
     }

@@ -22,17 +22,12 @@ impl ZnodeId {
 pub(crate) struct Znode {
     pub(crate) czxid: Zxid,
     pub(crate) mzxid: Zxid,
-    pub(crate) pzxid: Zxid,
     pub(crate) ctime_ms: i64,
     pub(crate) mtime_ms: i64,
-    /// Children ever created; the next sequence suffix.
-    pub(crate) creations: u64,
-    /// The session of an ephemeral, the time to live of a TTL znode.
-    kind_value: u64,
     /// The name's bytes, then the data's: one exact allocation.
     body: Box<[u8]>,
-    /// `None` for a leaf that never had any; may be empty otherwise.
-    pub(crate) children: Option<Box<Children>>,
+    /// `None` for a persistent leaf that never had children, as most znodes are.
+    rare: Option<Box<Rare>>,
     /// Of the root: itself.
     pub(crate) parent: ZnodeId,
     pub(crate) acl: AclId,
@@ -41,17 +36,18 @@ pub(crate) struct Znode {
     /// The newest view when this znode was created or last saved for views: older views have what they need.
     pub(crate) stamp: u32,
     name_len: u16,
-    kind_tag: KindTag,
     data_is_null: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-enum KindTag {
-    Persistent = 0,
-    Ephemeral = 1,
-    Container = 2,
-    Ttl = 3,
+/// What only few znodes have.
+#[derive(Clone, Debug)]
+struct Rare {
+    children: Children,
+    /// Children ever created; the next sequence suffix.
+    creations: u64,
+    /// The last creation or deletion of a child; `czxid` before the first.
+    pzxid: Zxid,
+    kind: NodeKind,
 }
 
 /// What a znode is made of; the rest is zero at first.
@@ -84,33 +80,56 @@ impl Znode {
         let mut znode = Znode {
             czxid: birth.zxid,
             mzxid: birth.zxid,
-            pzxid: birth.zxid,
             ctime_ms: birth.time_ms,
             mtime_ms: birth.time_ms,
-            creations: 0,
-            kind_value: 0,
             body: body(birth.name.as_bytes(), birth.data),
-            children: None,
+            rare: None,
             parent: birth.parent,
             acl: birth.acl,
             version: 0,
             aversion: 0,
             stamp: birth.stamp,
             name_len: u16::try_from(birth.name.len()).expect("a path, hence a name, has at most 4096 bytes"),
-            kind_tag: KindTag::Persistent,
             data_is_null: birth.data.is_none(),
         };
-        znode.set_kind(birth.kind);
+        if birth.kind != NodeKind::Persistent {
+            znode.rare_mut().kind = birth.kind;
+        }
         znode
     }
 
-    fn set_kind(&mut self, kind: NodeKind) {
-        (self.kind_tag, self.kind_value) = match kind {
-            NodeKind::Persistent => (KindTag::Persistent, 0),
-            NodeKind::Ephemeral(session) => (KindTag::Ephemeral, session.0),
-            NodeKind::Container => (KindTag::Container, 0),
-            NodeKind::Ttl { ttl_ms } => (KindTag::Ttl, ttl_ms),
-        };
+    fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_with(|| {
+            let kind = NodeKind::Persistent;
+            Box::new(Rare { children: Children::default(), creations: 0, pzxid: self.czxid, kind })
+        })
+    }
+
+    /// Children ever created.
+    pub(crate) fn creations(&self) -> u64 {
+        self.rare.as_ref().map_or(0, |rare| rare.creations)
+    }
+
+    /// The txn that last created or deleted a child, or created this znode.
+    pub(crate) fn pzxid(&self) -> Zxid {
+        self.rare.as_ref().map_or(self.czxid, |rare| rare.pzxid)
+    }
+
+    /// Sets what the last change of the children left behind.
+    pub(crate) fn set_lineage(&mut self, creations: u64, pzxid: Zxid) {
+        if (creations, pzxid) != (self.creations(), self.pzxid()) {
+            let rare = self.rare_mut();
+            (rare.creations, rare.pzxid) = (creations, pzxid);
+        }
+    }
+
+    /// `None` only if there are none.
+    pub(crate) fn children(&self) -> Option<&Children> {
+        self.rare.as_ref().map(|rare| &rare.children)
+    }
+
+    pub(crate) fn children_mut(&mut self) -> &mut Children {
+        &mut self.rare_mut().children
     }
 
     pub(crate) fn name(&self) -> &[u8] {
@@ -158,21 +177,21 @@ impl Znode {
     }
 
     pub(crate) fn kind(&self) -> NodeKind {
-        match self.kind_tag {
-            KindTag::Persistent => NodeKind::Persistent,
-            KindTag::Ephemeral => NodeKind::Ephemeral(SessionId(self.kind_value)),
-            KindTag::Container => NodeKind::Container,
-            KindTag::Ttl => NodeKind::Ttl { ttl_ms: self.kind_value },
-        }
+        self.rare.as_ref().map_or(NodeKind::Persistent, |rare| rare.kind)
     }
 
     /// The kind as two numbers, for hashing and encoding.
     pub(crate) fn kind_parts(&self) -> (u8, u64) {
-        (self.kind_tag as u8, self.kind_value)
+        match self.kind() {
+            NodeKind::Persistent => (0, 0),
+            NodeKind::Ephemeral(session) => (1, session.0),
+            NodeKind::Container => (2, 0),
+            NodeKind::Ttl { ttl_ms } => (3, ttl_ms),
+        }
     }
 
     pub(crate) fn num_children(&self) -> u32 {
-        self.children.as_ref().map_or(0, |children| children.len())
+        self.children().map_or(0, Children::len)
     }
 
     pub(crate) fn stat(&self) -> Stat {
@@ -180,11 +199,11 @@ impl Znode {
         Stat {
             czxid: self.czxid,
             mzxid: self.mzxid,
-            pzxid: self.pzxid,
+            pzxid: self.pzxid(),
             ctime_ms: self.ctime_ms,
             mtime_ms: self.mtime_ms,
             version: self.version,
-            cversion: cversion(self.creations, num_children),
+            cversion: cversion(self.creations(), num_children),
             aversion: self.aversion,
             ephemeral_owner: self.kind().owner(),
             data_length: self.bytes().len() as u32,
@@ -230,9 +249,9 @@ mod tests {
     }
 
     #[test]
-    fn a_znode_is_at_most_104_bytes_and_an_empty_slot_costs_no_more() {
-        assert_eq!(size_of::<Znode>(), 104);
-        assert_eq!(size_of::<Option<Znode>>(), 104);
+    fn a_znode_is_at_most_80_bytes_and_an_empty_slot_costs_no_more() {
+        assert_eq!(size_of::<Znode>(), 80);
+        assert_eq!(size_of::<Option<Znode>>(), 80);
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Step<'_> {
             if paths.len() > max {
                 return None;
             }
-            for child in self.tree.slab[id].children.iter().flat_map(|children| children.iter()) {
+            for child in self.tree.slab[id].children().into_iter().flat_map(|children| children.iter()) {
                 open.push((child, path::join(&path, self.tree.slab[child].name_str())));
                 if open.len() > max + self.overlay.len() {
                     return None;

@@ -51,7 +51,6 @@ pub struct Prepare<'a> {
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and is moved on at once")]
 pub enum Prepared {
     /// It changes the state: this has to be proposed at the zxid that was given, now.
     Txn(Txn),

@@ -70,7 +70,7 @@ impl Overlay {
                 let znode = &tree.slab[id];
                 ZnodeState {
                     stat: znode.stat(),
-                    creations: znode.creations,
+                    creations: znode.creations(),
                     kind: znode.kind(),
                     acl: tree.acl_of(id).clone(),
                 }

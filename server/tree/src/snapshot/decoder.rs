@@ -212,7 +212,7 @@ impl SnapshotDecoder {
         let id = self.insert(record, parent, name)?;
         if depth > 0 {
             self.tree.index.insert(&self.tree.slab, id);
-            self.tree.slab[parent].children.get_or_insert_default().push_last(id);
+            self.tree.slab[parent].children_mut().push_last(id);
             let open = self.open.last_mut().expect("a znode below the root has an open parent");
             open.last_child = Some(id);
         }
@@ -236,8 +236,9 @@ impl SnapshotDecoder {
         let (zxid, time_ms) = (record.czxid, record.ctime_ms);
         self.tree.acls.share(acl);
         let mut znode = Znode::new(&Birth { parent, name, data: record.data, kind, acl, zxid, time_ms, stamp: 0 });
-        (znode.mzxid, znode.pzxid, znode.mtime_ms) = (record.mzxid, record.pzxid, record.mtime_ms);
-        (znode.version, znode.aversion, znode.creations) = (record.version, record.aversion, record.creations);
+        (znode.mzxid, znode.mtime_ms) = (record.mzxid, record.mtime_ms);
+        (znode.version, znode.aversion) = (record.version, record.aversion);
+        znode.set_lineage(record.creations, record.pzxid);
         let id = self.tree.slab.insert(znode);
         if let NodeKind::Ephemeral(session) = kind {
             self.tree.sessions.own(session, id);

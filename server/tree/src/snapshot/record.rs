@@ -184,10 +184,10 @@ pub(super) fn put_znode(out: &mut Vec<u8>, depth: usize, acl: u32, znode: &Znode
     out.put_u32_le(znode.num_children());
     out.put_i32_le(znode.version);
     out.put_i32_le(znode.aversion);
-    out.put_u64_le(znode.creations);
+    out.put_u64_le(znode.creations());
     out.put_u64_le(znode.czxid.0);
     out.put_u64_le(znode.mzxid.0);
-    out.put_u64_le(znode.pzxid.0);
+    out.put_u64_le(znode.pzxid().0);
     out.put_i64_le(znode.ctime_ms);
     out.put_i64_le(znode.mtime_ms);
     out.put_u8(u8::from(znode.data_is_null()));
