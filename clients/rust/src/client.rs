@@ -1,0 +1,297 @@
+//! `Client` and its `Builder`: where every call begins.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quorate_proto::v1;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::connection::{Connections, Connector, Dialer, WatchConnections};
+use crate::core::{Channels, Core, Lane};
+use crate::ops::{
+    self, Call, Check, CountDescendants, Create, Delete, Exists, Get, GetAcl, GetEphemerals, GetStatus, ListChildren,
+    Multi, MultiRead, SetAcl, SetData, StreamTree,
+};
+use crate::request_ids::RequestIds;
+use crate::seen::Seen;
+use crate::watch::{WatchBuilder, Watches};
+use crate::{Acl, Data, Error, Header};
+
+/// How the calls of a client travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// All calls on two streams, one for reads and one for writes, many operations to a message: the fast path. A
+    /// read never waits behind a write.
+    #[default]
+    Channel,
+    /// One gRPC call each.
+    Unary,
+}
+
+/// Puts a [`Client`] together.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    addresses: Vec<String>,
+    connector: Connector,
+    access: Access,
+    connect_timeout: Duration,
+    request_timeout: Duration,
+    outstanding_max: usize,
+    idempotent_writes: bool,
+    fail_fast: bool,
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder {
+            addresses: vec!["127.0.0.1:7181".to_owned()],
+            connector: Connector::tcp(),
+            access: Access::Channel,
+            connect_timeout: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(10),
+            outstanding_max: 1024,
+            idempotent_writes: true,
+            fail_fast: false,
+        }
+    }
+}
+
+impl Builder {
+    /// The ensemble's servers as `host:port`, any of which will do. Default: `127.0.0.1:7181`.
+    #[must_use]
+    pub fn addresses<A: Into<String>>(mut self, addresses: impl IntoIterator<Item = A>) -> Builder {
+        self.addresses = addresses.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Opens the byte stream to an address in another way than by TCP; for example to a server in the same process
+    /// through [`tokio::io::duplex`].
+    #[must_use]
+    pub fn connector<F, R, T>(mut self, connect: F) -> Builder
+    where
+        F: Fn(&str) -> R + Send + Sync + 'static,
+        R: Future<Output = io::Result<T>> + Send + 'static,
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.connector = Connector::new(connect);
+        self
+    }
+
+    /// How calls travel. Default: [`Access::Channel`].
+    #[must_use]
+    pub fn access(mut self, access: Access) -> Builder {
+        self.access = access;
+        self
+    }
+
+    /// How long to wait for a connection to one address. Default: 2 s.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Builder {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long to wait for the answer to a call that does not say. Default: 10 s.
+    #[must_use]
+    pub fn request_timeout(mut self, timeout: Duration) -> Builder {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// How many calls of each stream may be under way; more wait. Default: 1,024.
+    #[must_use]
+    pub fn outstanding_max(mut self, outstanding: usize) -> Builder {
+        self.outstanding_max = outstanding.clamp(1, OUTSTANDING_MAX);
+        self
+    }
+
+    /// Whether every write gets a name by which the server recognizes it, so that it can be sent again when a
+    /// connection broke without taking effect twice. Costs the server some memory and about 40 bytes of log for each
+    /// write. Without it such a write fails with [`Error::maybe_applied`]. Default: true.
+    #[must_use]
+    pub fn idempotent_writes(mut self, idempotent: bool) -> Builder {
+        self.idempotent_writes = idempotent;
+        self
+    }
+
+    /// Whether a call fails as soon as no address could be reached, instead of when its time is up. Default: false.
+    #[must_use]
+    pub fn fail_fast(mut self, fail_fast: bool) -> Builder {
+        self.fail_fast = fail_fast;
+        self
+    }
+
+    /// The client. Nothing happens yet: it connects when it is first used.
+    #[must_use]
+    pub fn build(self) -> Client {
+        let seen = Arc::new(Seen::default());
+        let dialer = Arc::new(Dialer::new(self.addresses, self.connector, self.connect_timeout));
+        let core = Arc::new(Core {
+            calls: Arc::new(Connections::new(Arc::clone(&dialer), Arc::clone(&seen))),
+            watches: WatchConnections::new(dialer, Arc::clone(&seen)),
+            seen,
+            ids: self.idempotent_writes.then(RequestIds::of_client).flatten(),
+            request_timeout: self.request_timeout,
+            outstanding_max: self.outstanding_max,
+            idempotent_writes: self.idempotent_writes,
+            fail_fast: self.fail_fast,
+        });
+        let lane = match self.access {
+            Access::Unary => Lane::Unary,
+            Access::Channel => Lane::Channels(Arc::new(Channels {
+                reads: core.new_channel(None, self.outstanding_max),
+                writes: core.new_channel(None, self.outstanding_max),
+            })),
+        };
+        Client { core, lane }
+    }
+}
+
+/// A slab of calls under way is scanned when one times out; beyond this a scan would be noticed.
+const OUTSTANDING_MAX: usize = 65_536;
+
+/// Access to an ensemble. Cheap to clone; clones share everything.
+///
+/// It connects when it is first used and again whenever that is needed, to whichever server can be reached, and never
+/// shows a state that is older than one that it has shown before.
+///
+/// Calls that are made without awaiting the one before may take effect in any order. Where the order matters, await,
+/// use a multi, or a [`crate::Session`], which keeps it.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub(crate) core: Arc<Core>,
+    pub(crate) lane: Lane,
+}
+
+impl Client {
+    /// Puts a client together.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Reads data and stat.
+    pub fn get(&self, path: impl Into<String>) -> Call<Get> {
+        Call::new(self, Get(v1::GetRequest { path: path.into(), options: None }))
+    }
+
+    /// Asks whether there is such a znode; that there is none is an answer, not an error.
+    pub fn exists(&self, path: impl Into<String>) -> Call<Exists> {
+        Call::new(self, Exists(v1::ExistsRequest { path: path.into(), options: None }))
+    }
+
+    /// Creates a znode.
+    pub fn create(&self, path: impl Into<String>, data: impl Into<Data>) -> Call<Create> {
+        let data = data.into().into_inner();
+        Call::new(self, Create(v1::CreateRequest { path: path.into(), data, ..Default::default() }))
+    }
+
+    /// Sets data.
+    pub fn set(&self, path: impl Into<String>, data: impl Into<Data>) -> Call<SetData> {
+        let data = data.into().into_inner();
+        Call::new(self, SetData(v1::SetDataRequest { path: path.into(), data, ..Default::default() }))
+    }
+
+    /// Deletes a znode without children, or, if recursive, with all that is below it.
+    pub fn delete(&self, path: impl Into<String>) -> Call<Delete> {
+        Call::new(self, Delete(v1::DeleteRequest { path: path.into(), ..Default::default() }))
+    }
+
+    /// Lists a page of children, in the order of their names' bytes.
+    pub fn children(&self, path: impl Into<String>) -> Call<ListChildren> {
+        Call::new(self, ListChildren(v1::ListChildrenRequest { path: path.into(), ..Default::default() }))
+    }
+
+    /// Reads the ACL.
+    pub fn acl(&self, path: impl Into<String>) -> Call<GetAcl> {
+        Call::new(self, GetAcl(v1::GetAclRequest { path: path.into(), options: None }))
+    }
+
+    /// Replaces the ACL.
+    pub fn set_acl(&self, path: impl Into<String>, acl: Acl) -> Call<SetAcl> {
+        let acl = Some(acl.into_wire());
+        Call::new(self, SetAcl(v1::SetAclRequest { path: path.into(), acl, ..Default::default() }))
+    }
+
+    /// Makes several changes, all or nothing; later operations see what earlier ones did. At most 4,096.
+    ///
+    /// If one of them fails, the call itself succeeds: see [`crate::MultiReply`].
+    /// ```no_run
+    /// # async fn example(client: quorate_client::Client) -> Result<(), quorate_client::Error> {
+    /// let moved = client
+    ///     .multi()
+    ///     .add(client.check("/lock").not_exists())
+    ///     .add(client.create("/new", "data"))
+    ///     .add(client.delete("/old").version(3))
+    ///     .await?
+    ///     .into_result()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn multi(&self) -> Call<Multi> {
+        Call::new(self, Multi::default())
+    }
+
+    /// A guard for a multi; by itself it demands that the znode exists.
+    pub fn check(&self, path: impl Into<String>) -> Check {
+        Check(v1::CheckRequest { path: path.into(), precondition: None })
+    }
+
+    /// Reads several things from one state; each succeeds or fails by itself. At most 4,096.
+    pub fn multi_read(&self) -> Call<MultiRead> {
+        Call::new(self, MultiRead::default())
+    }
+
+    /// Waits until the server has applied everything that was committed when the call was made.
+    pub fn sync(&self) -> Call<ops::Sync> {
+        Call::new(self, ops::Sync(v1::SyncRequest { options: None }))
+    }
+
+    /// Lists the ephemeral znodes of a session: that of the options, or the [`crate::Session`] on which it is called.
+    pub fn ephemerals(&self) -> Call<GetEphemerals> {
+        Call::new(self, GetEphemerals(v1::GetEphemeralsRequest { prefix: String::new(), options: None }))
+    }
+
+    /// Counts the znodes below a path.
+    pub fn count_descendants(&self, path: impl Into<String>) -> Call<CountDescendants> {
+        Call::new(self, CountDescendants(v1::CountDescendantsRequest { path: path.into(), options: None }))
+    }
+
+    /// Streams a znode and everything below it, parents first, as of one zxid, while writes go on.
+    pub fn stream_tree(&self, path: impl Into<String>) -> StreamTree {
+        StreamTree::new(self, path.into())
+    }
+
+    /// Asks the server that this client is connected to what it is, does and holds.
+    pub fn status(&self) -> GetStatus {
+        GetStatus::new(self)
+    }
+
+    /// Watches a znode, its children or everything below it, on a stream of its own.
+    pub fn watch(&self, path: impl Into<String>) -> WatchBuilder {
+        WatchBuilder::new(self, path.into())
+    }
+
+    /// Several watches on one stream, in one order: for many watches that one task follows. They share the stream's
+    /// buffer, so one that is not followed stops the others. Items come with the position of their watch.
+    pub fn watch_many(&self, watches: impl IntoIterator<Item = WatchBuilder>) -> Watches {
+        Watches::start(&self.core, watches.into_iter().collect())
+    }
+
+    /// The header of the newest answer of any call or watch: which server gave it, and from which state.
+    #[must_use]
+    pub fn last_header(&self) -> Option<Header> {
+        self.core.seen.last()
+    }
+
+    /// The way around this crate: a connection for the generated clients in [`crate::proto`], dialed if there is
+    /// none. It is not replaced when it breaks, and nothing that was seen on it counts for this client's reads.
+    ///
+    /// # Errors
+    /// [`crate::Reason::Unreachable`].
+    pub async fn grpc(&self) -> Result<tonic::transport::Channel, Error> {
+        Ok(self.core.calls.get().await?.transport.clone())
+    }
+}
