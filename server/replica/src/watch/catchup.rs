@@ -143,11 +143,4 @@ impl CatchUp {
             .collect();
         Outcome::Joined(large, moved)
     }
-
-    /// All watches of all cohorts, with what they were told: the history is of no use to them any more.
-    pub(super) fn take_all(&mut self) -> Vec<(Vec<Group>, Zxid)> {
-        let ids = core::mem::take(&mut self.by_position).into_values();
-        let cohorts = ids.map(|id| self.cohorts.remove(id)).collect::<Vec<_>>();
-        cohorts.into_iter().map(|cohort| (cohort.registry.into_groups().collect(), cohort.told)).collect()
-    }
 }

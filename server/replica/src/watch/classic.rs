@@ -43,11 +43,6 @@ impl Classic {
         self.tables.count()
     }
 
-    /// The connections that have watches, in the order of their outboxes.
-    pub(super) fn outboxes(&self) -> Vec<OutboxId> {
-        self.tables.outboxes()
-    }
-
     /// Tells the changes of one txn, in their order, and uses up what that uses up.
     pub(super) fn applied(&mut self, changes: &[Change], out: &mut Effects) {
         if self.tables.count() > 0 {

@@ -21,14 +21,14 @@ impl Slice {
         self.items > 0 && self.bytes > 0 && self.room > 0
     }
 
-    /// Counts items that were looked at and what was emitted for them.
+    /// Counts items that were looked at and what was emitted for them. Looking where there are none counts as one.
     pub(super) fn charge(&mut self, items: usize, emitted: &[(OutboxId, Delivery)]) {
-        self.charge_bytes(items, emitted.iter().map(|(_, delivery)| outbox::delivery_bytes(delivery)).sum());
+        self.charge_bytes(items.max(1), emitted.iter().map(|(_, delivery)| outbox::delivery_bytes(delivery)).sum());
     }
 
     /// Counts items that were looked at and bytes that are going to be emitted for them.
     pub(super) fn charge_bytes(&mut self, items: usize, bytes: usize) {
-        self.items = self.items.saturating_sub(items.max(1));
+        self.items = self.items.saturating_sub(items);
         self.bytes = self.bytes.saturating_sub(bytes);
         self.room = self.room.saturating_sub(bytes);
     }

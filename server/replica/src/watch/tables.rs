@@ -109,13 +109,6 @@ impl Tables {
         self.count
     }
 
-    /// The connections that watch anything, in the order of their outboxes.
-    pub(super) fn outboxes(&self) -> Vec<OutboxId> {
-        let mut outboxes: Vec<OutboxId> = self.paths.keys().copied().collect();
-        outboxes.sort_unstable();
-        outboxes
-    }
-
     /// How many paths a connection watches.
     pub(super) fn path_count(&self, outbox: OutboxId) -> usize {
         self.paths.get(&outbox).map_or(0, HashSet::len)

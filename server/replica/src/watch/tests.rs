@@ -1,1 +1,8 @@
-//! Tests of watches as a whole.
+//! Watches as a whole: what clients are told, written down as text.
+
+mod acl;
+mod model;
+mod scale;
+mod streaming;
+mod trees;
+pub(in crate::watch) mod world;

@@ -27,7 +27,6 @@ enum Turn {
 impl Watches {
     /// Does one bounded slice of what is streamed in slices; whether more can be done at once.
     pub(crate) fn work(&mut self, tree: &mut Tree, out: &mut Effects) -> bool {
-        self.let_go(tree);
         self.give_up_pinning(tree, out);
         self.wake_waiting();
         let mut slice = Slice { items: self.config.slice_items, bytes: self.config.slice_bytes, room: usize::MAX };
@@ -42,6 +41,8 @@ impl Watches {
             }
             slice.room = usize::MAX;
         }
+        self.let_go(tree);
+        self.wake_waiting();
         !self.runnable.is_empty()
     }
 
@@ -175,7 +176,7 @@ impl Watches {
     }
 
     /// Gives up what pins too much because its client reads too slowly.
-    fn give_up_pinning(&mut self, tree: &mut Tree, out: &mut Effects) {
+    fn give_up_pinning(&mut self, tree: &Tree, out: &mut Effects) {
         let pins_too_much = |outbox: &OutboxId| {
             let job = self.streams.get(outbox).and_then(|streams| streams.jobs.values().next());
             job.is_some_and(|job| job.pinned_bytes(tree) > self.config.pinned_bytes_max)
@@ -186,16 +187,17 @@ impl Watches {
             self.give_up(outbox, Error::new(Code::Lagged, detail), out);
             self.queue(outbox);
         }
-        self.let_go(tree);
     }
 
-    /// Brings back as many outboxes that wait for a view as there are views to hold. Whichever needs none any more
-    /// has lost nothing by it.
+    /// Brings back as many outboxes that wait for a view as there are views to hold.
     fn wake_waiting(&mut self) {
-        for _ in self.viewing.len()..self.config.views_max {
+        let mut views_left = self.config.views_max.saturating_sub(self.viewing.len());
+        while views_left > 0 {
             let Some(outbox) = self.waiting_for_view.pop_front() else { return };
-            if self.streams.contains_key(&outbox) {
+            // Without room it comes back when it is read.
+            if self.streams.get(&outbox).is_some_and(|streams| streams.has_work() && streams.room > 0) {
                 self.queue(outbox);
+                views_left -= 1;
             }
         }
     }
