@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use quorate_replica::outbox::OutboxLimits;
@@ -22,6 +22,7 @@ use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::mailbox::Mailbox;
+use crate::metrics::{Metrics, Queues};
 use crate::published::Published;
 use crate::request_size::request_bytes;
 
@@ -75,6 +76,7 @@ pub(crate) struct Shared {
     pub(crate) calls: Calls,
     pub(crate) published: Published,
     pub(crate) clock: Clock,
+    metrics: Arc<Metrics>,
     outbox_limits: OutboxLimits,
     next_outbox: AtomicU64,
 }
@@ -122,12 +124,19 @@ pub(crate) struct Drained {
 }
 
 impl Inbox {
-    pub(crate) fn new(cluster: ClusterId, server: ServerId, clock: Clock, outbox_limits: OutboxLimits) -> Inbox {
+    pub(crate) fn new(
+        cluster: ClusterId,
+        server: ServerId,
+        clock: Clock,
+        outbox_limits: OutboxLimits,
+        metrics: Arc<Metrics>,
+    ) -> Inbox {
         let shared = Shared {
             lanes: Mutex::default(),
             calls: Calls::default(),
             published: Published::new(cluster, server),
             clock,
+            metrics,
             outbox_limits,
             next_outbox: AtomicU64::new(CALLS.0 + 1),
         };
@@ -138,10 +147,11 @@ impl Inbox {
     /// whether a write takes effect is then unknown. When the request's deadline passes the answer is
     /// [`Code::DeadlineExceeded`], within one tick.
     pub async fn call(&self, request: Request) -> Answer {
+        let began = Instant::now();
         let ticket = self.shared.calls.begin(request.deadline_ms);
         let bytes = request_bytes(&request);
         let mut item = Some(ClientItem::Call { tag: ticket.tag(), request });
-        std::future::poll_fn(|cx| {
+        let answer = std::future::poll_fn(|cx| {
             if let Poll::Ready(answer) = ticket.poll(cx) {
                 return Poll::Ready(answer);
             }
@@ -149,8 +159,10 @@ impl Inbox {
                 Poll::Ready(Err(Closed)) => Poll::Ready(Answer::shutting_down()),
                 Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
             }
-        })
-        .await
+        });
+        let answer = answer.await;
+        self.shared.metrics.call(began.elapsed());
+        answer
     }
 
     /// Opens an outbox. Its requests are stepped in the order in which they are sent; `order` says how the replies to
@@ -178,6 +190,11 @@ impl Inbox {
     /// The present moment, in the terms of [`Request::deadline_ms`].
     pub fn now(&self) -> Now {
         self.shared.clock.now()
+    }
+
+    /// When the driver's latest turn began: as good as now, and cheaper.
+    pub fn now_ms(&self) -> u64 {
+        self.shared.published.now_ms()
     }
 
     /// The [`Request::deadline_ms`] of a request whose client waits so long from now.
@@ -296,9 +313,10 @@ impl Shared {
         Poll::Ready(())
     }
 
-    /// Operations that wait in the client lane.
-    pub(crate) fn waiting_operations(&self) -> usize {
-        self.lanes.lock().operations
+    /// How much waits.
+    pub(crate) fn queues(&self) -> Queues {
+        let inbox_operations = self.lanes.lock().operations;
+        Queues { inbox_operations, calls: self.calls.len() }
     }
 
     /// Brings a report of a disk thread.

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use quorate_replica::outbox::{OutboxLimits, Popped};
 use quorate_replica::{Delivery, Outbox};
 use quorate_types::{Error, OutboxId, WatchId};
@@ -71,13 +71,14 @@ impl Mailbox {
         self.state.lock().connection = Some(connection);
     }
 
-    /// Leaves deliveries, takes note of watches that lag, and wakes the reader.
+    /// Leaves deliveries, takes note of watches that lag, and wakes the reader. Says whether this was too much for the
+    /// client, which is then given up.
     pub(crate) fn push(
         &self,
         deliveries: impl Iterator<Item = Delivery>,
         now_ms: u64,
         lagged: &mut Vec<(OutboxId, WatchId)>,
-    ) {
+    ) -> bool {
         let mut state = self.state.lock();
         if state.outbox.is_empty() {
             state.unread_since_ms = now_ms;
@@ -86,21 +87,22 @@ impl Mailbox {
             state.outbox.push(delivery);
         }
         lagged.extend(state.outbox.take_lagged().into_iter().map(|watch| (self.id, watch)));
-        self.after_push(state);
+        self.after_push(state)
     }
 
     /// Gives the client up if it has not taken anything for `blocked_ms_max` although there is something to take.
     pub(crate) fn give_up_if_blocked(&self, now_ms: u64, blocked_ms_max: u64, error: impl FnOnce() -> Error) -> bool {
         let mut state = self.state.lock();
         let is_blocked = !state.outbox.is_empty() && now_ms.saturating_sub(state.unread_since_ms) > blocked_ms_max;
-        if is_blocked && !state.outbox.is_lost() {
-            state.outbox.lose(error());
-            self.after_push(state);
+        if !is_blocked || state.outbox.is_lost() {
+            return false;
         }
-        is_blocked
+        state.outbox.lose(error());
+        self.after_push(state)
     }
 
-    fn after_push(&self, mut state: parking_lot::MutexGuard<'_, State>) {
+    /// Wakes whoever has to know; says whether the client is given up.
+    fn after_push(&self, mut state: MutexGuard<'_, State>) -> bool {
         let reader = if state.outbox.is_empty() { None } else { state.reader.take() };
         let connection = if state.outbox.is_lost() { state.connection.take() } else { None };
         let is_lost = state.outbox.is_lost();
@@ -114,11 +116,7 @@ impl Mailbox {
         if let Some(connection) = connection {
             connection.cut();
         }
-    }
-
-    /// Whether the client was given up.
-    pub(crate) fn is_lost(&self) -> bool {
-        self.state.lock().outbox.is_lost()
+        is_lost
     }
 
     /// Whether so much is unread that no further request should be stepped now; the reader then tells when that is over.

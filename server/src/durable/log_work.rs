@@ -19,7 +19,7 @@ pub struct LogWork<D: Disk> {
 }
 
 /// What a round of work led to.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct LogDone {
     /// For the replica, in order.
     pub inputs: Vec<DiskInput>,

@@ -1,0 +1,363 @@
+//! `Driver`: the loop that turns what happens into inputs of the replica, and its effects into what happens.
+//!
+//! A *turn* drains the lanes of the inbox (what the disk reports, then who has read, then what clients ask), steps each
+//! input, flushes once and dispatches one merged batch of effects. Batches form by themselves: while one sync runs,
+//! the next turns' records gather. The loop never waits for anybody but the inbox and the clock.
+//!
+//! Only the client lane is held up, in two ways: as a whole while the replica is busy (so much is on its way to the disk
+//! that more would only wait there), and for one client whose replies are not read (its requests are *parked*).
+
+use std::collections::VecDeque;
+use std::collections::hash_map::{Entry, HashMap};
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use quorate_replica::outbox::response_bytes;
+use quorate_replica::{ClientInput, Delivery, Effects, Input, Order, Replica, limits};
+use quorate_types::{Code, Error, Now, OutboxId, Request, Tag, WatchId};
+use tokio::time::{Interval, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::disk::Disk;
+use crate::inbox::{CALLS, ClientItem, Drained, Inbox};
+use crate::mailbox::Mailbox;
+use crate::metrics::Metrics;
+
+/// Operations of clients that one turn steps at most: some milliseconds, so that doors get their turn as well.
+const TURN_OPERATIONS_MAX: usize = 4_096;
+
+/// Bytes of replies that one turn makes at most: the memory that a turn can take before it sees who reads.
+const TURN_REPLY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// A turn longer than this keeps everybody waiting: it is counted.
+const STALL: Duration = Duration::from_millis(20);
+
+/// Ticks between two looks at whether clients still read.
+const TICKS_PER_SWEEP: u64 = 20;
+
+/// How long a stop waits for what is under way.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// Requests of one client that wait until it has read its replies.
+type Parked = VecDeque<(Tag, Request)>;
+
+/// The one task that changes the replica's state.
+pub(crate) struct Driver {
+    replica: Replica,
+    inbox: Inbox,
+    disk: Disk,
+    metrics: Arc<Metrics>,
+    /// How long a client may leave unread what it was sent.
+    blocked_ms_max: u64,
+    mailboxes: HashMap<OutboxId, Arc<Mailbox>, foldhash::fast::FixedState>,
+    parked: HashMap<OutboxId, Parked>,
+    /// Drained, but not stepped yet.
+    backlog: VecDeque<ClientItem>,
+    /// Canceled by their outboxes; stepped before anything else, so that the replica says no more to them.
+    lagged: Vec<(OutboxId, WatchId)>,
+    lost: Vec<OutboxId>,
+    effects: Effects,
+    drained: Drained,
+    ticks: u64,
+}
+
+/// What is left of a turn for clients.
+struct Allowance {
+    operations: usize,
+    reply_bytes: usize,
+    /// Deliveries that were charged already.
+    charged: usize,
+}
+
+impl Driver {
+    /// `effects` are those of the replica's beginning.
+    pub(crate) fn new(
+        replica: Replica,
+        effects: Effects,
+        inbox: Inbox,
+        disk: Disk,
+        metrics: Arc<Metrics>,
+        blocked_max: Duration,
+    ) -> Driver {
+        Driver {
+            replica,
+            inbox,
+            disk,
+            metrics,
+            blocked_ms_max: blocked_max.as_millis() as u64,
+            mailboxes: HashMap::default(),
+            parked: HashMap::new(),
+            backlog: VecDeque::new(),
+            lagged: Vec::new(),
+            lost: Vec::new(),
+            effects,
+            drained: Drained::default(),
+            ticks: 0,
+        }
+    }
+
+    /// Runs until `stop`, then brings everything to an orderly end: what was accepted becomes durable and is answered,
+    /// every stream is told, and the disk threads have ended when this returns.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let now = self.inbox.now();
+        let open = ClientInput::Open { outbox: CALLS, order: Order::None };
+        self.replica.step(Input::Client(open), now, &mut self.effects);
+        self.finish_turn(now);
+        let mut interval = tokio::time::interval(Duration::from_millis(limits::TICK_MS));
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stopping: Option<Instant> = None;
+        loop {
+            if stopping.is_none() && stop.is_cancelled() {
+                self.inbox.shared().close();
+                stopping = Some(Instant::now() + STOP_GRACE);
+            }
+            if stopping.is_some_and(|deadline| self.is_settled() || Instant::now() > deadline) {
+                break;
+            }
+            let tick = self.wait(&mut interval, &stop).await;
+            self.turn(tick);
+        }
+        self.say_goodbye();
+        // The disk threads end within one batch; nothing else is to be done on this runtime meanwhile.
+        self.disk.stop();
+    }
+
+    /// Waits until there is something to do; says whether it is time for a tick.
+    async fn wait(&mut self, interval: &mut Interval, stop: &CancellationToken) -> bool {
+        let is_behind = self.replica.has_work() || !self.lagged.is_empty() || !self.lost.is_empty();
+        let goes_on = is_behind || (!self.backlog.is_empty() && !self.replica.is_busy());
+        if goes_on {
+            // Doors and sockets have their turn between two of ours.
+            tokio::task::yield_now().await;
+        }
+        let wants_clients = self.backlog.is_empty() && !self.replica.is_busy();
+        let mut stopped = std::pin::pin!(stop.cancelled());
+        let mut is_stopped = stop.is_cancelled();
+        poll_fn(|cx| {
+            let tick = interval.poll_tick(cx).is_ready();
+            let drained = self.inbox.shared().poll_drain(cx, wants_clients, &mut self.drained).is_ready();
+            if !is_stopped {
+                is_stopped = stopped.as_mut().poll(cx).is_ready();
+                if is_stopped {
+                    return Poll::Ready(tick);
+                }
+            }
+            if tick || drained || goes_on { Poll::Ready(tick) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    fn turn(&mut self, tick: bool) {
+        let began = Instant::now();
+        let now = self.inbox.now();
+        self.inbox.shared().published.set_now(now.monotonic_ms);
+        for (outbox, watch) in self.lagged.drain(..) {
+            let input = ClientInput::Lagged { outbox, watch };
+            self.replica.step(Input::Client(input), now, &mut self.effects);
+        }
+        for outbox in std::mem::take(&mut self.lost) {
+            self.close(outbox, now);
+        }
+        for input in self.drained.disk.drain(..) {
+            self.replica.step(Input::Disk(input), now, &mut self.effects);
+        }
+        for outbox in self.drained.ready.drain(..) {
+            self.replica.step(Input::Client(ClientInput::Ready { outbox }), now, &mut self.effects);
+        }
+        self.step_clients(now);
+        if tick {
+            self.tick(now);
+        }
+        self.finish_turn(now);
+        self.metrics.turn(began.elapsed() > STALL);
+    }
+
+    fn tick(&mut self, now: Now) {
+        self.replica.step(Input::Tick, now, &mut self.effects);
+        self.inbox.shared().calls.expire(now.monotonic_ms);
+        self.ticks += 1;
+        if !self.ticks.is_multiple_of(TICKS_PER_SWEEP) {
+            return;
+        }
+        let blocked_ms_max = self.blocked_ms_max;
+        let error = || {
+            let detail = format!("the client has not read for {blocked_ms_max} ms what it was sent");
+            Error::new(Code::Lagged, detail)
+        };
+        for (outbox, mailbox) in &self.mailboxes {
+            if mailbox.give_up_if_blocked(now.monotonic_ms, blocked_ms_max, error) {
+                self.lost.push(*outbox);
+                self.metrics.outbox_lost();
+            }
+        }
+    }
+
+    fn step_clients(&mut self, now: Now) {
+        let mut allowance =
+            Allowance { operations: TURN_OPERATIONS_MAX, reply_bytes: TURN_REPLY_BYTES_MAX, charged: 0 };
+        while !self.replica.is_busy()
+            && allowance.is_left()
+            && let Some(item) = self.backlog.pop_front()
+        {
+            self.step_item(item, now, &mut allowance);
+        }
+        let mut items = std::mem::take(&mut self.drained.clients);
+        let mut rest = items.drain(..);
+        while self.backlog.is_empty()
+            && !self.replica.is_busy()
+            && allowance.is_left()
+            && let Some(item) = rest.next()
+        {
+            self.step_item(item, now, &mut allowance);
+        }
+        self.backlog.extend(rest);
+        self.drained.clients = items;
+    }
+
+    fn step_item(&mut self, item: ClientItem, now: Now, allowance: &mut Allowance) {
+        match item {
+            ClientItem::Call { tag, request } => {
+                self.step_request(CALLS, tag, request, now, allowance);
+            }
+            ClientItem::Requests { mailbox, batch } => self.step_requests(&mailbox, batch, now, allowance),
+            ClientItem::Open { mailbox, order } => {
+                let outbox = mailbox.id();
+                self.mailboxes.insert(outbox, mailbox);
+                self.replica.step(Input::Client(ClientInput::Open { outbox, order }), now, &mut self.effects);
+            }
+            ClientItem::Unpark(outbox) => {
+                if let Some(mailbox) = self.mailboxes.get(&outbox).cloned()
+                    && let Some(parked) = self.parked.remove(&outbox)
+                {
+                    self.step_requests(&mailbox, parked, now, allowance);
+                }
+            }
+            ClientItem::Closed(outbox) => self.close(outbox, now),
+        }
+    }
+
+    fn step_requests(
+        &mut self,
+        mailbox: &Arc<Mailbox>,
+        batch: impl IntoIterator<Item = (Tag, Request)>,
+        now: Now,
+        allowance: &mut Allowance,
+    ) {
+        let outbox = mailbox.id();
+        if !self.mailboxes.contains_key(&outbox) {
+            return;
+        }
+        if let Entry::Occupied(mut parked) = self.parked.entry(outbox) {
+            return parked.get_mut().extend(batch);
+        }
+        if mailbox.park_if_full() {
+            self.parked.insert(outbox, batch.into_iter().collect());
+            return;
+        }
+        let mut batch = batch.into_iter();
+        while allowance.is_left()
+            && let Some((tag, request)) = batch.next()
+        {
+            self.step_request(outbox, tag, request, now, allowance);
+        }
+        let rest: Vec<_> = batch.collect();
+        if !rest.is_empty() {
+            // Ahead of everything else of this client.
+            self.backlog.push_front(ClientItem::Requests { mailbox: Arc::clone(mailbox), batch: rest });
+        }
+    }
+
+    fn step_request(&mut self, outbox: OutboxId, tag: Tag, request: Request, now: Now, allowance: &mut Allowance) {
+        self.metrics.request(&request.op);
+        self.replica.step(Input::Client(ClientInput::Request { outbox, tag, request }), now, &mut self.effects);
+        allowance.charge(&self.effects.outbox);
+    }
+
+    fn close(&mut self, outbox: OutboxId, now: Now) {
+        self.parked.remove(&outbox);
+        if let Some(mailbox) = self.mailboxes.remove(&outbox) {
+            mailbox.close();
+            self.replica.step(Input::Client(ClientInput::Closed { outbox }), now, &mut self.effects);
+        }
+    }
+
+    /// Flushes the replica and dispatches what the turn has led to.
+    fn finish_turn(&mut self, now: Now) {
+        self.replica.flush(now, &mut self.effects);
+        self.publish();
+        self.disk.submit(&mut self.effects);
+        self.deliver(now);
+        self.effects.clear();
+    }
+
+    /// Lets everybody see what the replica is, before anybody sees what it says.
+    fn publish(&self) {
+        let status = self.replica.status();
+        self.inbox.shared().published.set(status.role, status.epoch, status.applied, status.serving);
+    }
+
+    fn deliver(&mut self, now: Now) {
+        let mut deliveries = self.effects.outbox.drain(..).peekable();
+        while let Some((outbox, _)) = deliveries.peek() {
+            let outbox = *outbox;
+            // What goes to one outbox is handed over at once, as far as it stands together.
+            let run = std::iter::from_fn(|| {
+                let (_, delivery) = deliveries.next_if(|(next, _)| *next == outbox)?;
+                if let Delivery::Reply { response, .. } = &delivery {
+                    self.metrics.reply(response);
+                }
+                Some(delivery)
+            });
+            if outbox == CALLS {
+                self.inbox.shared().calls.deliver(run);
+            } else if let Some(mailbox) = self.mailboxes.get(&outbox) {
+                let lagged_before = self.lagged.len();
+                let is_lost = mailbox.push(run, now.monotonic_ms, &mut self.lagged);
+                self.metrics.watches_lagged(self.lagged.len() - lagged_before);
+                if is_lost {
+                    self.lost.push(outbox);
+                    self.metrics.outbox_lost();
+                }
+            } else {
+                // Its client is gone, and so is whatever it would have been told.
+                run.for_each(drop);
+            }
+        }
+    }
+
+    /// Whether everything that was accepted is done.
+    fn is_settled(&self) -> bool {
+        let status = self.replica.status();
+        self.backlog.is_empty() && self.drained.clients.is_empty() && status.durable == status.logged
+    }
+
+    /// Tells every client that nothing more will come.
+    fn say_goodbye(&mut self) {
+        let now_ms = self.inbox.now_ms();
+        let error = Error::new(Code::Unavailable, "the server is shutting down");
+        for mailbox in self.mailboxes.values() {
+            mailbox.push(std::iter::once(Delivery::Close(error.clone())), now_ms, &mut self.lagged);
+        }
+        self.mailboxes.clear();
+        self.inbox.shared().calls.abandon();
+    }
+}
+
+impl Allowance {
+    fn is_left(&self) -> bool {
+        self.operations > 0 && self.reply_bytes > 0
+    }
+
+    /// Counts one operation and the replies that it led to.
+    fn charge(&mut self, deliveries: &[(OutboxId, Delivery)]) {
+        self.operations -= 1;
+        for (_, delivery) in &deliveries[self.charged.min(deliveries.len())..] {
+            if let Delivery::Reply { response: response @ Ok(_), .. } = delivery {
+                self.reply_bytes = self.reply_bytes.saturating_sub(response_bytes(response));
+            }
+        }
+        self.charged = deliveries.len();
+    }
+}
