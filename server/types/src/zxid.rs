@@ -66,7 +66,7 @@ impl Zxid {
     /// the marker of a later one. Anything else is a gap.
     #[must_use]
     pub const fn follows(self, prev: Zxid) -> bool {
-        if self.counter() == 0 { self.epoch().0 > prev.epoch().0 } else { self.0 == prev.0 + 1 }
+        if self.counter() == 0 { self.epoch().0 > prev.epoch().0 } else { self.0 == prev.0.wrapping_add(1) }
     }
 }
 
@@ -99,5 +99,6 @@ mod tests {
         check(z(1, 7), z(2, 1), false);
         check(z(2, 0), z(1, 0), false);
         check(z(2, 0), z(2, 0), false);
+        check(Zxid(u64::MAX), z(0, 1), false);
     }
 }
