@@ -118,10 +118,7 @@ pub(crate) enum Recall<'a> {
     /// The id was used for something else.
     Reused(&'a Remembered),
     /// The id lies before everything that is remembered.
-    Forgotten {
-        /// How far.
-        through: u64,
-    },
+    Forgotten,
 }
 
 /// All remembered results. Clients are shared with a snapshot that is being written, and copied when they change.
@@ -141,11 +138,14 @@ impl Requests {
         match client.find(mark.id.sequence) {
             Ok(at) if client.results[at].operation == mark.operation => Recall::Done(&client.results[at]),
             Ok(at) => Recall::Reused(&client.results[at]),
-            Err(_) if mark.id.sequence <= client.forgotten_through => {
-                Recall::Forgotten { through: client.forgotten_through }
-            }
+            Err(_) if mark.id.sequence <= client.forgotten_through => Recall::Forgotten,
             Err(_) => Recall::New,
         }
+    }
+
+    /// How far the client's results are forgotten.
+    pub(crate) fn forgotten_through(&self, key: ClientKey) -> u64 {
+        self.clients.get(&key).map_or(0, |client| client.forgotten_through)
     }
 
     /// Remembers the result of a request that has been executed, and drops what it makes superfluous.

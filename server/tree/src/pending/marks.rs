@@ -48,23 +48,23 @@ impl Marks {
             return Err(Error::new(Code::BadArguments, detail));
         }
         let key = ClientKey::new(session, mark);
+        let acknowledged = self.acknowledged.get(&key).map_or(0, |(through, _)| *through);
+        if sequence <= acknowledged {
+            return Err(forgotten(sequence, acknowledged.max(tree.requests.forgotten_through(key))));
+        }
         match self.pending.get(&(key, sequence)) {
             Some(pending) if pending.operation == mark.operation => return Ok(Some(Prepared::Pending(pending.zxid))),
             Some(pending) => return Err(reused(sequence, pending.zxid)),
             None => {}
         }
         match tree.requests.recall(key, mark) {
-            Recall::New => {}
+            Recall::New => Ok(None),
             Recall::Done(result) => {
                 let reply = reply::decode(&result.reply).expect("what is remembered was encoded here or checked");
-                return Ok(Some(Prepared::Answer(Ok(reply))));
+                Ok(Some(Prepared::Answer(Ok(reply))))
             }
-            Recall::Reused(result) => return Err(reused(sequence, result.zxid)),
-            Recall::Forgotten { through } => return Err(forgotten(sequence, through)),
-        }
-        match self.acknowledged.get(&key) {
-            Some((through, _)) if sequence <= *through => Err(forgotten(sequence, *through)),
-            _ => Ok(None),
+            Recall::Reused(result) => Err(reused(sequence, result.zxid)),
+            Recall::Forgotten => Err(forgotten(sequence, acknowledged.max(tree.requests.forgotten_through(key)))),
         }
     }
 
@@ -81,6 +81,11 @@ impl Marks {
         if self.acknowledged.get(&key).is_some_and(|(_, last)| *last <= zxid) {
             self.acknowledged.remove(&key);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_empty() && self.acknowledged.is_empty()
     }
 
     pub(super) fn clear(&mut self) {
@@ -101,8 +106,7 @@ fn forgotten(sequence: u64, through: u64) -> Error {
 
 /// What the request is recognized by when it is sent again.
 pub(super) fn mark(request: &Prepare<'_>, id: RequestId) -> RequestMark {
-    let is_within_session = request.session.is_some() && !matches!(request.op, Op::OpenSession { .. });
-    let caller = if is_within_session { 0 } else { acl::caller_hash(request.caller) };
+    let caller = if request.session.is_some() { 0 } else { acl::caller_hash(request.caller) };
     RequestMark { id, caller, operation: operation_hash(request.op) }
 }
 

@@ -99,7 +99,10 @@ impl Pending {
     pub fn prepare(&mut self, tree: &Tree, request: &Prepare<'_>) -> Prepared {
         let latest = self.in_flight.back().map_or(tree.applied(), |last| last.zxid.max(tree.applied()));
         assert!(request.zxid > latest, "{:?} is prepared after {latest:?}", request.zxid);
-        self.try_prepare(tree, request).unwrap_or_else(|error| Prepared::Answer(Err(error)))
+        // Whoever opens a session does so on nobody's behalf, even if he has one already.
+        let is_opening = matches!(request.op, Op::OpenSession { .. });
+        let session = if is_opening { SessionId::NONE } else { request.session };
+        self.try_prepare(tree, &Prepare { session, ..*request }).unwrap_or_else(|error| Prepared::Answer(Err(error)))
     }
 
     /// The txn at `zxid`, and all before it, have been applied to the tree.
@@ -133,6 +136,12 @@ impl Pending {
         self.in_flight.is_empty()
     }
 
+    /// Whether nothing is remembered of what is pending no longer.
+    #[cfg(test)]
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.overlay.is_empty() && self.marks.is_empty() && self.in_flight.is_empty()
+    }
+
     fn try_prepare(&mut self, tree: &Tree, request: &Prepare<'_>) -> Result<Prepared, Error> {
         if let Op::Write(op) = request.op {
             step::check_arguments(op)?;
@@ -161,21 +170,19 @@ impl Pending {
                 return Err(error);
             }
         };
-        let session = if matches!(request.op, Op::OpenSession { .. }) { SessionId::NONE } else { request.session };
-        let txn = Txn { time_ms, session, request: mark, route: request.route, body };
+        let txn = Txn { time_ms, session: request.session, request: mark, route: request.route, body };
         let bytes = txn.encoded_len();
         if bytes > limits::TXN_BYTES_MAX {
             self.overlay.roll_back();
             let detail = format!("the txn would have {bytes} bytes of at most {}", limits::TXN_BYTES_MAX);
             return Err(Error::new(Code::TooLarge, detail));
         }
-        self.commit(request.zxid, session, &txn);
+        self.commit(request.zxid, &txn);
         Ok(Prepared::Txn(txn))
     }
 
     fn check_session(&self, tree: &Tree, request: &Prepare<'_>) -> Result<(), Error> {
         match request.op {
-            Op::OpenSession { .. } => Ok(()),
             Op::CloseSession if !request.session.is_some() => {
                 Err(Error::new(Code::SessionRequired, "name the session that is to be closed"))
             }
@@ -216,9 +223,9 @@ impl Pending {
         }
     }
 
-    fn commit(&mut self, zxid: Zxid, session: SessionId, txn: &Txn) {
+    fn commit(&mut self, zxid: Zxid, txn: &Txn) {
         let (paths, sessions) = self.overlay.commit();
-        let mark = txn.request.as_ref().map(|mark| self.marks.add(zxid, ClientKey::new(session, mark), mark));
+        let mark = txn.request.as_ref().map(|mark| self.marks.add(zxid, ClientKey::new(txn.session, mark), mark));
         self.in_flight.push_back(InFlight { zxid, paths, sessions, mark });
         self.last_time_ms = txn.time_ms;
     }
