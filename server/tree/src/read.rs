@@ -133,6 +133,3 @@ impl Tree {
         count
     }
 }
-
-#[cfg(test)]
-mod tests;

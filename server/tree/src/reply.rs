@@ -125,6 +125,3 @@ fn single(tag: u8, reader: &mut Reader) -> Result<Reply, DecodeError> {
         _ => return Err(DecodeError::Invalid("remembered reply")),
     })
 }
-
-#[cfg(test)]
-mod tests;

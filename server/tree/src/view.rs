@@ -165,6 +165,3 @@ impl Layer {
         Some(&self.saved[*at as usize])
     }
 }
-
-#[cfg(test)]
-mod tests;

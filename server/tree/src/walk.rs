@@ -168,6 +168,3 @@ impl Tree {
         children.next(&mut before)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -16,6 +16,7 @@ use crate::{Tree, acl, reply};
 
 /// Request ids by client and sequence.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, PartialEq))]
 pub(super) struct Marks {
     pending: HashMap<(ClientKey, u64), PendingMark, FixedState>,
     /// What each client has acknowledged by a pending request, and the last such request.
@@ -23,6 +24,7 @@ pub(super) struct Marks {
 }
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, PartialEq))]
 struct PendingMark {
     zxid: Zxid,
     operation: u64,

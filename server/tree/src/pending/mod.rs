@@ -62,6 +62,7 @@ pub enum Prepared {
 
 /// Everything that is proposed and not yet applied.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, PartialEq))]
 pub struct Pending {
     overlay: Overlay,
     marks: Marks,
@@ -73,6 +74,7 @@ pub struct Pending {
 
 /// What is dropped from the overlay when a txn has been applied, unless a later one touched it again.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, PartialEq))]
 struct InFlight {
     zxid: Zxid,
     paths: SmallVec<[Arc<str>; 2]>,
@@ -250,6 +252,3 @@ fn decide_multi(mut step: Step<'_>, ops: &[WriteOp]) -> Result<Decision, Error> 
     }
     Ok(step.into_decision(Shape::Multi))
 }
-
-#[cfg(test)]
-mod tests;

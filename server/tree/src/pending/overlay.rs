@@ -20,6 +20,7 @@ pub(super) struct ZnodeState {
 }
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, PartialEq))]
 struct PendingZnode {
     /// The last pending txn that touched it.
     zxid: Zxid,
@@ -28,6 +29,7 @@ struct PendingZnode {
 }
 
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, PartialEq))]
 struct PendingSession {
     /// The last pending txn that touched it.
     zxid: Zxid,
@@ -40,6 +42,7 @@ struct PendingSession {
 
 /// How to take back one step of the request that is being prepared.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, PartialEq))]
 enum Undo {
     Znode(Arc<str>, Option<PendingZnode>),
     NewSession(SessionId),
@@ -48,6 +51,7 @@ enum Undo {
 
 /// Pending znodes by path, pending sessions, and the savepoint of the request at hand.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone, PartialEq))]
 pub(super) struct Overlay {
     znodes: HashMap<Arc<str>, PendingZnode, FixedState>,
     sessions: HashMap<SessionId, PendingSession, FixedState>,
