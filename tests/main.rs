@@ -2,4 +2,6 @@
 //! server must do at each of its doors.
 #![allow(clippy::unwrap_used)]
 
+mod sim;
 mod tidy;
+mod validate;

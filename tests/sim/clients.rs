@@ -22,7 +22,9 @@ enum Sent {
     /// Anything whose reply only has to come.
     Other,
     /// A linearizable read of a register, and the least value that it must show.
-    Read { at_least: Option<u64> },
+    Read {
+        at_least: Option<u64>,
+    },
 }
 
 struct UnderWay {
@@ -41,8 +43,9 @@ pub struct Client {
     /// The greatest value of its register that was acknowledged.
     register: Option<u64>,
     sequence: u64,
-    /// Writes of unknown outcome that are sent again under the same request id.
-    retries: Vec<(Write, RequestId)>,
+    /// Writes of unknown outcome that are sent again under the same request id, which means something only within
+    /// the session (or without one) that it was sent in.
+    retries: Vec<(Write, RequestId, SessionId)>,
     pub watching: Watching,
 }
 
@@ -82,7 +85,7 @@ impl Client {
         for (_, under_way) in std::mem::take(&mut self.under_way) {
             if let Sent::Write(write, id) = under_way.sent {
                 writes.lost(&write);
-                self.retries.extend(id.map(|id| (write, id)));
+                self.retries.extend(id.map(|id| (write, id, under_way.session)));
             }
         }
     }
@@ -108,7 +111,8 @@ impl Client {
             return (Sent::Other, Op::Watch(self.watching.begin()), None);
         }
         if shared.rng.coin()
-            && let Some((write, id)) = self.retries.pop()
+            && let Some((write, id, session)) = self.retries.pop()
+            && session == self.session.map_or(SessionId::NONE, |(id, _)| id)
         {
             let op = self.op_of(&write, shared);
             return (Sent::Write(write, Some(id)), op, Some(id));
@@ -121,11 +125,11 @@ impl Client {
         };
         match shared.rng.below(100) {
             0..25 => {
-                let path = format!("/u/{}-{}", self.id, self.fresh());
+                let path = format!("/u/{}", self.fresh_name());
                 self.write(Write::Unique { path }, shared, false)
             }
             25..45 => {
-                let token = format!("{}-{}", self.id, self.fresh());
+                let token = self.fresh_name();
                 self.write(Write::Sequential { token }, shared, true)
             }
             45..70 => {
@@ -133,7 +137,7 @@ impl Client {
                 self.write(Write::Register { path: format!("/r/{}", self.id), value }, shared, false)
             }
             70..78 => {
-                let path = Path::new(format!("/e/{}-{}", self.id, self.fresh())).unwrap();
+                let path = Path::new(format!("/e/{}", self.fresh_name())).unwrap();
                 let acl = Acl::OPEN.entries();
                 let mode = CreateMode::Ephemeral;
                 (Sent::Other, Op::Write(WriteOp::Create { path, data: None, acl, mode, parents: true }), None)
@@ -156,6 +160,11 @@ impl Client {
     fn fresh(&mut self) -> u64 {
         self.next_value += 1;
         self.next_value
+    }
+
+    fn fresh_name(&mut self) -> String {
+        let value = self.fresh();
+        format!("{}-{value}", self.id)
     }
 
     /// Creates and deletes in one txn, with a guard that holds or not.
@@ -184,12 +193,7 @@ impl Client {
         Op::Multi(ops)
     }
 
-    fn write(
-        &mut self,
-        write: Write,
-        shared: &mut Shared<'_>,
-        idempotent: bool,
-    ) -> (Sent, Op, Option<RequestId>) {
+    fn write(&mut self, write: Write, shared: &mut Shared<'_>, idempotent: bool) -> (Sent, Op, Option<RequestId>) {
         let op = self.op_of(&write, shared);
         let id = idempotent.then(|| {
             self.sequence += 1;

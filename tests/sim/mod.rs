@@ -86,9 +86,15 @@ fn nothing_acknowledged_is_lost_on_a_disk_that_forgets_tears_fails_and_fills_up(
     ));
     report::note(&format!("simulator: {counts:?}"));
     // A fault that never happened was not survived.
-    for name in
-        ["crashes", "power losses", "disk errors", "full disks", "torn tails cut", "snapshots", "restarts from a snapshot"]
-    {
+    for name in [
+        "crashes",
+        "power losses",
+        "disk errors",
+        "full disks",
+        "torn tails cut",
+        "snapshots",
+        "restarts from a snapshot",
+    ] {
         assert!(seeds < SEEDS || counts.get(name).is_some_and(|count| *count > 0), "no {name} in {seeds} seeds");
     }
 }

@@ -168,12 +168,8 @@ impl World {
                     self.say(|| format!("the start failed: {error}"));
                     self.count("failed starts");
                     // Whoever runs it makes room, or waits for the disk to behave.
-                    let quiet = Faults {
-                        capacity_bytes: u64::MAX,
-                        write_error: 0,
-                        sync_error: 0,
-                        ..self.swarm.faults.clone()
-                    };
+                    let quiet =
+                        Faults { capacity_bytes: u64::MAX, write_error: 0, sync_error: 0, ..self.swarm.faults.clone() };
                     let message = format!("{error:?}");
                     assert!(!message.contains("Corrupt"), "crashes were taken for corruption: {error}");
                     self.crash();
@@ -396,8 +392,7 @@ impl World {
     /// The faults end; the server starts once more, catches up, and is examined.
     fn finish(mut self) -> Outcome {
         self.swarm = Swarm { crash: 0, fill: 0, leap: 0, ..self.swarm };
-        let quiet =
-            Faults { write_error: 0, sync_error: 0, capacity_bytes: u64::MAX, ..self.swarm.faults.clone() };
+        let quiet = Faults { write_error: 0, sync_error: 0, capacity_bytes: u64::MAX, ..self.swarm.faults.clone() };
         self.crash();
         self.disk.set_faults(quiet);
         self.start();
@@ -418,6 +413,12 @@ impl World {
                     self.watch_again(which);
                 }
             }
+        }
+        // Time stands still: what was proposed last comes to its end.
+        for _ in 0..1_000 {
+            self.log_works();
+            self.driver_turns();
+            (0..self.clients.len()).for_each(|which| self.read_outbox(which));
         }
         self.examine()
     }

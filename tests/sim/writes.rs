@@ -1,7 +1,7 @@
 //! Invariant: an acknowledged write is there, a refused one is not, and one whose outcome is unknown is there at most
 //! once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_tree::Tree;
 use quorate_types::{Caller, Code, Path, ReadOp, Reply, Response, SessionId};
@@ -32,6 +32,8 @@ pub struct Writes {
     unique: BTreeMap<String, Fate>,
     /// Token -> fate and, once acknowledged, the name.
     sequential: BTreeMap<String, (Fate, Option<String>)>,
+    /// Tokens that were sent before, to an outcome that is unknown: a refusal now says nothing of then.
+    doubtful: BTreeSet<String>,
     /// Path -> every value that was sent, in order.
     registers: BTreeMap<String, Vec<(u64, Fate)>>,
     pub acknowledged: u64,
@@ -42,7 +44,6 @@ pub struct Writes {
 impl Writes {
     pub fn sent(&mut self, write: &Write) {
         match write {
-            // A retry of an unknown create is the same write.
             Write::Unique { path } => drop(self.unique.insert(path.clone(), Fate::Sent)),
             Write::Sequential { token } => drop(self.sequential.insert(token.clone(), (Fate::Sent, None))),
             Write::Register { path, value } => {
@@ -53,8 +54,10 @@ impl Writes {
 
     /// The reply to a write.
     pub fn replied(&mut self, write: &Write, response: &Response) {
+        let doubtful = matches!(write, Write::Sequential { token } if self.doubtful.contains(token));
         let fate = match response {
             Ok(_) => Fate::Acknowledged,
+            Err(_) if doubtful => Fate::Unknown,
             Err(error) if matches!(error.code(), Code::Unavailable | Code::DeadlineExceeded) => Fate::Unknown,
             Err(_) => Fate::Refused,
         };
@@ -66,6 +69,9 @@ impl Writes {
 
     /// The server died before it replied.
     pub fn lost(&mut self, write: &Write) {
+        if let Write::Sequential { token } = write {
+            self.doubtful.insert(token.clone());
+        }
         self.decided(write, Fate::Unknown);
     }
 

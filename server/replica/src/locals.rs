@@ -4,7 +4,7 @@
 
 use alloc::format;
 use quorate_types::{
-    Code, Consistency, Error, Now, Op, OutboxId, ReadOp, Reply, Request, Response, SessionId, Tag, WatchOp, Zxid,
+    Code, Consistency, Error, Now, Op, OutboxId, ReadOp, Reply, Request, Response, SessionId, StreamWatch, Tag, WatchOp, Zxid,
 };
 
 use crate::effect::{Delivery, Effects, SessionEnd};
@@ -60,6 +60,10 @@ impl Replica {
         let certain = match (&request.op, request.consistency) {
             // What an established leader of one voter has applied is everything that was ever acknowledged.
             (Op::Sync, _) | (_, Consistency::Linearizable) => self.is_established(),
+            // A watch may have been told of more than a server that has just started has applied so far.
+            (Op::Watch(WatchOp::Create(StreamWatch { start: Some(start), .. })), _) => {
+                start.zxid <= self.tree.applied() || self.is_established()
+            }
             (_, Consistency::Local | Consistency::Session) => true,
         };
         certain && self.tree.applied() >= request.min_zxid
@@ -77,10 +81,11 @@ impl Replica {
         let response = match request.op {
             Op::Read { op, watch } => {
                 let response = self.read(&op, &request.caller, session);
-                if watch {
-                    self.watches.after_read(outbox, &request.caller, &op, &response);
-                }
-                response
+                let watching = match watch {
+                    true => self.watches.after_read(outbox, &request.caller, &op, &response),
+                    false => Ok(()),
+                };
+                watching.and(response)
             }
             Op::MultiRead(ops) => self.multi_read(&ops, &request.caller, session),
             Op::Sync => Ok(Reply::Synced),
@@ -174,8 +179,9 @@ impl Replica {
 
     /// Goes on with parked requests that need wait no longer.
     pub(crate) fn wake_parked(&mut self, now: Now, out: &mut Effects) {
+        let is_established = self.is_established();
         while let Some(entry) = self.waiting.parked.first_entry() {
-            if !(entry.key().0 <= self.tree.applied() && *self.zab.phase() == quorate_zab::Phase::Broadcast) {
+            if entry.key().0 > self.tree.applied() || !is_established {
                 return;
             }
             let Parked { outbox, tag, request, .. } = entry.remove();

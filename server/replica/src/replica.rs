@@ -5,7 +5,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use quorate_tree::{Pending, Tree};
 use quorate_types::{
-    ClusterId, Code, Error, Now, Op, OutboxId, Request, Response, Role, ServerId, Status, Tag, Zxid,
+    ClusterId, Code, Epoch, Error, Now, Op, OutboxId, Request, Response, Role, ServerId, Status, Tag, Zxid,
 };
 use quorate_zab::{Output, Phase, Zab};
 
@@ -74,6 +74,9 @@ pub struct Replica {
     pub(crate) waiting: Waiting,
     pub(crate) under_way: UnderWay,
     pub(crate) disk_full: bool,
+    /// The epoch in which this server leads and has applied everything before its marker. Agreement is in broadcast a
+    /// moment earlier: what it has decided to deliver by then is still to be applied.
+    pub(crate) established: Option<Epoch>,
     has_work: bool,
     /// Scratch, empty between steps.
     pub(crate) outputs: Vec<Output>,
@@ -149,6 +152,7 @@ impl Replica {
             waiting: Waiting::default(),
             under_way: UnderWay::default(),
             disk_full: false,
+            established: None,
             has_work: false,
             outputs: Vec::new(),
         }
@@ -221,7 +225,7 @@ impl Replica {
     }
 
     pub(crate) fn is_established(&self) -> bool {
-        *self.zab.phase() == Phase::Broadcast
+        *self.zab.phase() == Phase::Broadcast && self.established == Some(self.zab.epoch())
     }
 
     fn tick(&mut self, now: Now, out: &mut Effects) {

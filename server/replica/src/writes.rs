@@ -155,7 +155,10 @@ impl Replica {
                     });
                 }
                 Output::Deliver(frame) => self.deliver(&frame, now, out),
-                Output::Established(_) => self.established(now, out),
+                Output::Established(epoch) => {
+                    self.established = Some(epoch);
+                    self.begin_to_lead(now, out);
+                }
             }
         }
         if self.outputs.is_empty() {
@@ -164,7 +167,7 @@ impl Replica {
     }
 
     /// This server leads: every session has its full timeout again, and the writes that were held are decided.
-    fn established(&mut self, now: Now, out: &mut Effects) {
+    fn begin_to_lead(&mut self, now: Now, out: &mut Effects) {
         self.begin_sessions();
         for (outbox, tag, request) in core::mem::take(&mut self.waiting.held) {
             self.write(outbox, tag, request, now, out);
