@@ -2,6 +2,7 @@
 
 use super::*;
 use alloc::vec;
+use core::slice::from_ref;
 
 fn entry(perms: Perms, scheme: &str, id: &str) -> AclEntry {
     AclEntry { perms, scheme: scheme.into(), id: id.into() }
@@ -27,14 +28,14 @@ fn only_what_is_granted_is_permitted() {
     };
     let world = entry(Perms::READ, "world", "anyone");
     let bob = entry(Perms::ALL, "digest", "bob:h");
-    check(&[world.clone()], &[], Perms::READ, true);
-    check(&[world.clone()], &[], Perms::WRITE, false);
-    check(&[world.clone()], &[], Perms::READ.union(Perms::ADMIN), true);
-    check(&[bob.clone()], &[], Perms::READ, false);
-    check(&[bob.clone()], &[("digest", "bob:h")], Perms::ADMIN, true);
-    check(&[bob.clone()], &[("digest", "eve:h"), ("digest", "bob:h")], Perms::ADMIN, true);
-    check(&[bob.clone()], &[("digest", "bob:other")], Perms::READ, false);
-    check(&[bob.clone()], &[("x509", "bob:h")], Perms::READ, false);
+    check(from_ref(&world), &[], Perms::READ, true);
+    check(from_ref(&world), &[], Perms::WRITE, false);
+    check(from_ref(&world), &[], Perms::READ.union(Perms::ADMIN), true);
+    check(from_ref(&bob), &[], Perms::READ, false);
+    check(from_ref(&bob), &[("digest", "bob:h")], Perms::ADMIN, true);
+    check(from_ref(&bob), &[("digest", "eve:h"), ("digest", "bob:h")], Perms::ADMIN, true);
+    check(from_ref(&bob), &[("digest", "bob:other")], Perms::READ, false);
+    check(from_ref(&bob), &[("x509", "bob:h")], Perms::READ, false);
     check(&[bob.clone(), world.clone()], &[], Perms::READ, true);
     check(&[], &[("digest", "bob:h")], Perms::READ, false);
     check(&[], &[("super", "")], Perms::ALL, true);
@@ -52,7 +53,7 @@ fn what_a_client_writes_is_resolved_or_refused() {
     };
     let open = entry(Perms::ALL, "world", "anyone");
     let read = entry(Perms::READ, "world", "anyone");
-    check(&[open.clone()], &Caller::anonymous(), Ok(vec![open.clone()]));
+    check(from_ref(&open), &Caller::anonymous(), Ok(vec![open.clone()]));
     check(&[], &bob, Err(Code::InvalidAcl));
     check(&[read.clone(), read.clone()], &bob, Ok(vec![read.clone()]));
     check(&[read.clone(), open.clone()], &bob, Ok(vec![read.clone(), open.clone()]));
@@ -66,7 +67,7 @@ fn what_a_client_writes_is_resolved_or_refused() {
     check(&[entry(Perms::READ, "auth", "ignored")], &bob, Ok(mine(Perms::READ)));
     check(&[entry(Perms::READ, "auth", "")], &caller(&[("ip", "10.0.0.1")]), Err(Code::InvalidAcl));
     let odd = entry(Perms(1 << 20), "world", "anyone");
-    check(&[odd.clone()], &bob, Ok(vec![odd]));
+    check(from_ref(&odd), &bob, Ok(vec![odd.clone()]));
     let many: Vec<_> = (0..200).map(|i| entry(Perms::READ, "digest", &format!("u{i}:h"))).collect();
     check(&many, &bob, Err(Code::TooLarge));
 }

@@ -150,7 +150,7 @@ fn large_results_count_by_their_bytes() {
     for sequence in 1..=4 {
         run_as(&mut ensemble, id(sequence), &Op::Multi(ops.clone())).unwrap();
     }
-    assert!(200 * 3000 < CLIENT_BYTES_MAX && 2 * 200 * 3000 > CLIENT_BYTES_MAX);
+    const { assert!(200 * 3000 < CLIENT_BYTES_MAX && 2 * 200 * 3000 > CLIENT_BYTES_MAX) };
     assert_eq!(ensemble.leader.remembered_count(), 1);
     assert!(run_as(&mut ensemble, id(4), &Op::Multi(ops.clone())).is_ok());
     assert_eq!(code(run_as(&mut ensemble, id(3), &Op::Multi(ops))), Some(Code::RequestIdForgotten));
