@@ -1,0 +1,54 @@
+//! Reading a request's body: not too large, and not too slowly.
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, HeaderMap};
+use http_body_util::BodyExt;
+use quorate_client::Reason;
+use tokio::time;
+
+use crate::config::Config;
+use crate::problem::{Problem, Refusal};
+
+/// The whole body. One that arrives in one piece, as small ones do, is not copied.
+pub(crate) async fn read(config: &Config, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > config.body_bytes_max as u64) {
+        return Err(too_large(config));
+    }
+    match time::timeout(config.body_timeout, collect(config, body)).await {
+        Ok(collected) => collected,
+        Err(_elapsed) => {
+            let detail = format!("the body did not arrive within {} s", config.body_timeout.as_secs());
+            Err(Problem::refusal(Refusal::RequestTimeout, detail))
+        }
+    }
+}
+
+async fn collect(config: &Config, mut body: Body) -> Result<Bytes, Problem> {
+    // The first piece is kept as it is until a second one comes; from then on everything is in `whole`.
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Problem::bad_arguments(format!("the body could not be read: {error}")))?;
+        // Trailers say nothing that we would understand.
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len() + whole.len() + data.len() > config.body_bytes_max {
+            return Err(too_large(config));
+        }
+        if first.is_empty() && whole.is_empty() {
+            first = data;
+        } else {
+            whole.extend_from_slice(&std::mem::take(&mut first));
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(if whole.is_empty() { first } else { whole.freeze() })
+}
+
+fn too_large(config: &Config) -> Problem {
+    Problem::new(
+        Reason::TooLarge,
+        format!("the body has more than the {} bytes that are accepted", config.body_bytes_max),
+    )
+}

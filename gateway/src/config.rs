@@ -1,0 +1,103 @@
+//! What can be set about a gateway; every limit with its default and its reason.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+
+/// What can be set about a gateway. The defaults suit a server that binds to loopback without authentication.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Whom requests may come from, as far as browsers tell.
+    pub origins: Origins,
+    /// Bytes of a request's body. The default holds 1,000,000 bytes of data in base64, with a stat around it.
+    pub body_bytes_max: usize,
+    /// Bytes of the request target. The default holds a path of 4,096 bytes, each of them percent-encoded.
+    pub uri_bytes_max: usize,
+    /// Bytes of a request's header fields, names and values together.
+    pub header_bytes_max: usize,
+    /// How long a request may take from the arrival of its body to its answer. Meanwhile what can be tried again is
+    /// tried again, so a short time without a leader goes unnoticed. Event streams are answered when they begin.
+    pub request_timeout: Duration,
+    /// How long a request's body may take to arrive.
+    pub body_timeout: Duration,
+    /// Requests that are being answered at one time; more are refused with THROTTLED.
+    pub requests_max: usize,
+    /// Event streams that are open at one time; more are refused with THROTTLED. Each holds its watches' buffers.
+    pub event_streams_max: usize,
+    /// Watches of one event stream: the length of its event ids grows with them.
+    pub stream_watches_max: usize,
+    /// An event stream on which nothing else was sent for so long sends a comment: proxies close what is silent.
+    pub keep_alive: Duration,
+    /// How long a session that asks for no timeout lives without a sign of life.
+    pub session_timeout: Duration,
+    /// How long `/readyz` waits for a server to say that it serves.
+    pub ready_timeout: Duration,
+    /// Connections that are open at one time; more wait to be accepted.
+    pub connections_max: usize,
+    /// A connection that has not sent a whole request header for so long, since it was opened or answered, is closed.
+    pub header_timeout: Duration,
+    /// Requests that one HTTP/2 connection may have open at one time.
+    pub http2_streams_max: u32,
+    /// How long requests under way may go on once `shutdown` is cancelled.
+    pub drain_timeout: Duration,
+    /// Serve `/metrics` with this gateway's own metrics. A process that has more to tell registers `metrics` in its
+    /// own registry and serves that itself.
+    pub serve_metrics: bool,
+    /// What the gateway counts.
+    pub metrics: Metrics,
+    /// Once cancelled, event streams end (cleanly: after a whole event), and [`crate::serve`] accepts nothing more.
+    pub shutdown: CancellationToken,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            origins: Origins::loopback(),
+            body_bytes_max: 1_500_000,
+            uri_bytes_max: 16 * 1024,
+            header_bytes_max: 16 * 1024,
+            request_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(20),
+            requests_max: 4_096,
+            event_streams_max: 10_000,
+            stream_watches_max: 32,
+            keep_alive: Duration::from_secs(15),
+            session_timeout: Duration::from_secs(30),
+            ready_timeout: Duration::from_secs(1),
+            connections_max: 20_000,
+            header_timeout: Duration::from_secs(60),
+            http2_streams_max: 256,
+            drain_timeout: Duration::from_secs(10),
+            serve_metrics: true,
+            metrics: Metrics::default(),
+            shutdown: CancellationToken::new(),
+        }
+    }
+}
+
+/// Whom requests may come from, as far as browsers tell.
+///
+/// Without authentication a request's power comes from where it arrives: on loopback. A browser on the same machine
+/// lends that power to any page it shows, either because the page's own name was made to resolve to 127.0.0.1 (DNS
+/// rebinding: the `Host` is the page's) or because the page sends a request across sites (the `Origin` is the
+/// page's). Both headers are therefore checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// Anybody: requests prove by a token or a certificate what they may do.
+    Any,
+    /// Hosts of this machine's loopback interface by name or address, and these.
+    Only {
+        /// Further names by which this gateway may be called, without ports.
+        hosts: Vec<String>,
+    },
+}
+
+impl Origins {
+    /// Only what is called by a name or an address of the loopback interface.
+    #[must_use]
+    pub fn loopback() -> Origins {
+        Origins::Only { hosts: Vec::new() }
+    }
+}

@@ -1,0 +1,75 @@
+//! `Gateway`: what all routes share.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http::header::HeaderValue;
+use quorate_client::Client;
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::openapi;
+
+/// What all routes share. Cloning it is cheap.
+#[derive(Clone)]
+pub(crate) struct Gateway(Arc<Shared>);
+
+pub(crate) struct Shared {
+    /// The way to the ensemble.
+    pub(crate) client: Client,
+    pub(crate) config: Config,
+    /// One permit for each request that may be under way.
+    pub(crate) requests: Arc<Semaphore>,
+    /// One permit for each event stream that may be open.
+    pub(crate) event_streams: Arc<Semaphore>,
+    /// The OpenAPI document, as JSON.
+    pub(crate) openapi: Bytes,
+    request_ids: RequestIds,
+}
+
+impl Gateway {
+    pub(crate) fn new(client: Client, config: Config) -> Gateway {
+        Gateway(Arc::new(Shared {
+            requests: Arc::new(Semaphore::new(config.requests_max.min(Semaphore::MAX_PERMITS))),
+            event_streams: Arc::new(Semaphore::new(config.event_streams_max.min(Semaphore::MAX_PERMITS))),
+            openapi: openapi::json(),
+            request_ids: RequestIds::new(),
+            client,
+            config,
+        }))
+    }
+
+    /// The name of a request that brought none.
+    pub(crate) fn next_request_id(&self) -> HeaderValue {
+        self.0.request_ids.next()
+    }
+}
+
+impl Deref for Gateway {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// Names that no other process gives: a random text and a count.
+struct RequestIds {
+    process: u64,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    fn new() -> RequestIds {
+        // Without randomness the names are still distinct within the process, which is what most questions need.
+        let process = getrandom::u64().unwrap_or(u64::from(std::process::id()));
+        RequestIds { process, count: AtomicU64::new(1) }
+    }
+
+    fn next(&self) -> HeaderValue {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        HeaderValue::try_from(format!("{:016x}-{count:x}", self.process)).expect("hexadecimal digits are visible ASCII")
+    }
+}

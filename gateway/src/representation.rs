@@ -1,0 +1,339 @@
+//! The two representations of a znode, and who gets or sends which.
+//!
+//! Raw is the data and nothing else, whatever content type the caller gives it: a JSON configuration is data. The
+//! envelope, [`ENVELOPE`], is JSON around data and stat, for callers that ask for it by `Accept` or `Content-Type`.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use quorate_client::Stat;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
+
+use crate::etag::{Form, Tagged};
+use crate::hex::Hex;
+use crate::problem::{Problem, Refusal};
+use crate::time::Timestamp;
+
+/// The media type of the envelope.
+pub(crate) const ENVELOPE: &str = "application/vnd.quorate+json";
+/// The same, as a header.
+pub(crate) const ENVELOPE_TYPE: HeaderValue = HeaderValue::from_static(ENVELOPE);
+/// The media type of raw data.
+pub(crate) const RAW_TYPE: HeaderValue = HeaderValue::from_static("application/octet-stream");
+/// The media type of everything else.
+pub(crate) const JSON_TYPE: HeaderValue = HeaderValue::from_static("application/json");
+
+impl Form {
+    /// The form that the caller prefers. Whoever does not name the envelope gets raw data, whatever else `Accept` says.
+    pub(crate) fn accepted(headers: &HeaderMap) -> Form {
+        let (mut envelope, mut raw) = (0, 0);
+        for line in headers.get_all(ACCEPT) {
+            for range in line.to_str().unwrap_or_default().split(',') {
+                let mut parts = range.split(';').map(str::trim);
+                let name = parts.next().unwrap_or_default();
+                if name.eq_ignore_ascii_case(ENVELOPE) {
+                    envelope = quality(parts);
+                } else if name.eq_ignore_ascii_case("application/octet-stream") {
+                    raw = quality(parts);
+                }
+            }
+        }
+        if envelope > 0 && envelope >= raw { Form::Envelope } else { Form::Raw }
+    }
+
+    /// The form of a request's body.
+    pub(crate) fn sent(headers: &HeaderMap) -> Result<Form, Problem> {
+        if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+            let detail =
+                "the body has a Content-Encoding, which would be lost: send the data as it is, without that header";
+            return Err(Problem::refusal(Refusal::UnsupportedMediaType, detail));
+        }
+        let Some(content_type) = headers.get(CONTENT_TYPE) else { return Ok(Form::Raw) };
+        let mut parts = content_type.to_str().unwrap_or_default().split(';').map(str::trim);
+        if !parts.next().unwrap_or_default().eq_ignore_ascii_case(ENVELOPE) {
+            return Ok(Form::Raw);
+        }
+        if parts.all(|parameter| parameter.eq_ignore_ascii_case("charset=utf-8") || parameter.is_empty()) {
+            Ok(Form::Envelope)
+        } else {
+            Err(Problem::refusal(
+                Refusal::UnsupportedMediaType,
+                "the envelope is JSON in UTF-8 and has no other parameters",
+            ))
+        }
+    }
+}
+
+/// A quality in thousandths. What cannot be read counts as the default, 1.
+fn quality<'a>(parameters: impl Iterator<Item = &'a str>) -> u32 {
+    for parameter in parameters {
+        if let Some(value) = parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")) {
+            return value.parse::<f32>().map_or(1_000, |quality| (quality.clamp(0.0, 1.0) * 1_000.0) as u32);
+        }
+    }
+    1_000
+}
+
+/// The metadata of a znode, with ZooKeeper's meaning of each field.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = Stat)]
+pub(crate) struct StatDocument {
+    /// The txn that created the znode.
+    #[schema(value_type = String, example = "0x100000002", pattern = "^0x[0-9a-f]{1,16}$")]
+    czxid: Hex,
+    /// The txn that last changed its data.
+    #[schema(value_type = String, example = "0x100000007", pattern = "^0x[0-9a-f]{1,16}$")]
+    mzxid: Hex,
+    /// The txn that last created or deleted one of its children.
+    #[schema(value_type = String, example = "0x100000002", pattern = "^0x[0-9a-f]{1,16}$")]
+    pzxid: Hex,
+    /// When it was created, on the leader's clock.
+    #[schema(value_type = String, format = DateTime, example = "2026-11-21T09:08:35.120Z")]
+    ctime: Timestamp,
+    /// The same in milliseconds since the Unix epoch.
+    #[schema(example = 1_795_252_115_120_i64)]
+    ctime_ms: i64,
+    /// When its data was last changed, on the leader's clock.
+    #[schema(value_type = String, format = DateTime, example = "2026-11-21T09:10:02.007Z")]
+    mtime: Timestamp,
+    /// The same in milliseconds since the Unix epoch.
+    #[schema(example = 1_795_252_202_007_i64)]
+    mtime_ms: i64,
+    /// Changes of its data since creation.
+    #[schema(example = 3)]
+    version: i32,
+    /// Creations and deletions among its children.
+    #[schema(example = 0)]
+    cversion: i32,
+    /// Changes of its ACL since creation.
+    #[schema(example = 0)]
+    aversion: i32,
+    /// The session that owns an ephemeral znode; null for every other kind.
+    #[schema(value_type = Option<String>, example = json!(null), pattern = "^0x[0-9a-f]{1,16}$")]
+    ephemeral_owner: Option<Hex>,
+    /// Bytes of its data; 0 for null data.
+    #[schema(example = 5)]
+    data_length: u32,
+    /// Children it has.
+    #[schema(example = 0)]
+    num_children: u32,
+}
+
+impl From<&Stat> for StatDocument {
+    fn from(stat: &Stat) -> StatDocument {
+        StatDocument {
+            czxid: Hex(stat.czxid),
+            mzxid: Hex(stat.mzxid),
+            pzxid: Hex(stat.pzxid),
+            ctime: Timestamp(stat.ctime_ms),
+            ctime_ms: stat.ctime_ms,
+            mtime: Timestamp(stat.mtime_ms),
+            mtime_ms: stat.mtime_ms,
+            version: stat.version,
+            cversion: stat.cversion,
+            aversion: stat.aversion,
+            ephemeral_owner: (stat.ephemeral_owner != 0).then_some(Hex(stat.ephemeral_owner)),
+            data_length: stat.data_length,
+            num_children: stat.num_children,
+        }
+    }
+}
+
+impl From<&Stat> for Tagged {
+    fn from(stat: &Stat) -> Tagged {
+        Tagged { mzxid: stat.mzxid, pzxid: stat.pzxid, aversion: stat.aversion }
+    }
+}
+
+/// How the bytes of data stand in JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Encoding {
+    /// The text is the data, in UTF-8.
+    #[default]
+    Utf8,
+    /// The text is the data in base64, standard alphabet, padded.
+    Base64,
+}
+
+/// Data as JSON has it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Data)]
+pub(crate) struct DataText<'a> {
+    /// The data, as `encoding` says; null for null data, which differs from empty data.
+    #[schema(value_type = Option<String>, required, example = "hello")]
+    data: Option<Cow<'a, str>>,
+    /// How `data` is to be read: as text where it is valid UTF-8.
+    encoding: Encoding,
+}
+
+impl<'a> From<Option<&'a Bytes>> for DataText<'a> {
+    fn from(data: Option<&'a Bytes>) -> DataText<'a> {
+        match data.map(|bytes| std::str::from_utf8(bytes).map_err(|_| bytes)) {
+            None => DataText { data: None, encoding: Encoding::Utf8 },
+            Some(Ok(text)) => DataText { data: Some(Cow::Borrowed(text)), encoding: Encoding::Utf8 },
+            Some(Err(bytes)) => DataText { data: Some(Cow::Owned(STANDARD.encode(bytes))), encoding: Encoding::Base64 },
+        }
+    }
+}
+
+/// A znode.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Znode)]
+pub(crate) struct Envelope<'a> {
+    /// The znode.
+    #[schema(example = "/app/config")]
+    pub(crate) path: &'a str,
+    /// Its data.
+    #[serde(flatten)]
+    pub(crate) data: DataText<'a>,
+    /// Its metadata.
+    pub(crate) stat: StatDocument,
+}
+
+/// What a write answers.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Written)]
+pub(crate) struct Written<'a> {
+    /// The znode; with the digits that a sequential mode appended.
+    #[schema(example = "/app/config")]
+    pub(crate) path: &'a str,
+    /// Its metadata after the write.
+    pub(crate) stat: StatDocument,
+}
+
+/// The body of a write in the envelope. What came with a read (`path`, `stat`) may be sent back with it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ZnodeData)]
+pub(crate) struct SentEnvelope {
+    /// The data, as `encoding` says; null for null data.
+    #[serde(deserialize_with = "required_but_nullable")]
+    #[schema(required, example = "hello")]
+    data: Option<String>,
+    /// How `data` is to be read.
+    #[serde(default)]
+    encoding: Encoding,
+    /// If given, must be the path of the URL.
+    #[schema(nullable = false, example = "/app/config")]
+    path: Option<String>,
+    /// Ignored.
+    #[serde(default, rename = "stat")]
+    #[schema(value_type = Option<Object>, nullable = false)]
+    _stat: serde::de::IgnoredAny,
+}
+
+/// A field that may be null and must not be missing: `{}` shall not delete data.
+fn required_but_nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+impl SentEnvelope {
+    /// The data that the JSON text `body` holds for the znode at `path`; absent for null data.
+    pub(crate) fn read(body: &[u8], path: &str) -> Result<Option<Bytes>, Problem> {
+        let envelope: SentEnvelope = serde_json::from_slice(body)
+            .map_err(|error| Problem::bad_arguments(format!("the body is no envelope: {error}")))?;
+        if envelope.path.as_deref().is_some_and(|named| named != path) {
+            return Err(Problem::bad_arguments("the body's path is not the URL's"));
+        }
+        match (envelope.data, envelope.encoding) {
+            (None, _) => Ok(None),
+            (Some(text), Encoding::Utf8) => Ok(Some(Bytes::from(text))),
+            (Some(text), Encoding::Base64) => match STANDARD.decode(&text) {
+                Ok(bytes) => Ok(Some(Bytes::from(bytes))),
+                Err(error) => Err(Problem::bad_arguments(format!("the body's data is no base64: {error}"))),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header::HeaderName;
+
+    fn headers(lines: &[(HeaderName, &'static str)]) -> HeaderMap {
+        lines.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn whoever_names_the_envelope_gets_it() {
+        let check = |accept, expected| assert_eq!(Form::accepted(&headers(&[(ACCEPT, accept)])), expected, "{accept}");
+        assert_eq!(Form::accepted(&HeaderMap::new()), Form::Raw);
+        check("*/*", Form::Raw);
+        check("", Form::Raw);
+        check("application/json", Form::Raw);
+        check("text/html,application/xhtml+xml,*/*;q=0.8", Form::Raw);
+        check("application/vnd.quorate+json", Form::Envelope);
+        check("Application/Vnd.Quorate+JSON", Form::Envelope);
+        check("text/html, application/vnd.quorate+json ;q=0.5, */*", Form::Envelope);
+        check("application/vnd.quorate+json;q=0", Form::Raw);
+        check("application/vnd.quorate+json; q=0.0, */*", Form::Raw);
+        check("application/vnd.quorate+json;q=0.5, application/octet-stream", Form::Raw);
+        check("application/vnd.quorate+json, application/octet-stream;q=0.9", Form::Envelope);
+        check("application/vnd.quorate+jsonx", Form::Raw);
+        let lines = headers(&[(ACCEPT, "text/plain"), (ACCEPT, ENVELOPE)]);
+        assert_eq!(Form::accepted(&lines), Form::Envelope);
+    }
+
+    #[test]
+    fn only_the_envelope_is_read_as_such() {
+        let sent = |lines: &[(HeaderName, &'static str)]| Form::sent(&headers(lines)).ok();
+        assert_eq!(sent(&[]), Some(Form::Raw));
+        assert_eq!(sent(&[(CONTENT_TYPE, "application/json")]), Some(Form::Raw));
+        assert_eq!(sent(&[(CONTENT_TYPE, "application/x-www-form-urlencoded")]), Some(Form::Raw));
+        assert_eq!(sent(&[(CONTENT_TYPE, ENVELOPE)]), Some(Form::Envelope));
+        assert_eq!(sent(&[(CONTENT_TYPE, "application/vnd.quorate+json; charset=UTF-8")]), Some(Form::Envelope));
+        assert_eq!(sent(&[(CONTENT_TYPE, "application/vnd.quorate+json; charset=latin1")]), None);
+        assert_eq!(sent(&[(CONTENT_ENCODING, "gzip")]), None);
+        assert_eq!(sent(&[(CONTENT_ENCODING, "identity")]), Some(Form::Raw));
+    }
+
+    #[test]
+    fn sent_envelopes_say_what_data_is() {
+        let read =
+            |body: &str| SentEnvelope::read(body.as_bytes(), "/a").map_err(|problem| problem.detail().to_owned());
+        let data = |bytes: &'static [u8]| Ok(Some(Bytes::from_static(bytes)));
+        assert_eq!(read(r#"{"data":"h\u00fc"}"#), data("hü".as_bytes()));
+        assert_eq!(read(r#"{"data":"h","encoding":"utf8"}"#), data(b"h"));
+        assert_eq!(read(r#"{"data":"/wA=","encoding":"base64"}"#), data(b"\xff\x00"));
+        assert_eq!(read(r#"{"data":""}"#), data(b""));
+        assert_eq!(read(r#"{"data":null}"#), Ok(None));
+        assert_eq!(read(r#"{"path":"/a","data":"x","encoding":"utf8","stat":{"version":3}}"#), data(b"x"));
+        for body in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            r#"{"data":1}"#,
+            r#"{"data":"x""#,
+            r#"{"data":"x","encoding":"hex"}"#,
+            r#"{"data":"!","encoding":"base64"}"#,
+            r#"{"data":"/wA","encoding":"base64"}"#,
+            r#"{"data":"x","dta":"y"}"#,
+            r#"{"data":"x","data":"y"}"#,
+            r#"{"data":"x","path":"/b"}"#,
+            r#"{"data":"\ud800"}"#,
+            r#"{"data":"x"} x"#,
+        ] {
+            assert!(read(body).is_err(), "{body}");
+        }
+        assert!(SentEnvelope::read(b"{\"data\":\"\xff\"}", "/a").is_err());
+    }
+
+    #[test]
+    fn data_is_shown_as_text_where_it_is_text() {
+        let shown = |bytes: Option<&'static [u8]>| {
+            let bytes = bytes.map(Bytes::from_static);
+            serde_json::to_string(&DataText::from(bytes.as_ref())).unwrap()
+        };
+        assert_eq!(shown(None), r#"{"data":null,"encoding":"utf8"}"#);
+        assert_eq!(shown(Some(b"")), r#"{"data":"","encoding":"utf8"}"#);
+        assert_eq!(shown(Some("ü\n".as_bytes())), r#"{"data":"ü\n","encoding":"utf8"}"#);
+        assert_eq!(shown(Some(b"\xff\x00")), r#"{"data":"/wA=","encoding":"base64"}"#);
+    }
+}

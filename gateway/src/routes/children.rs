@@ -1,0 +1,144 @@
+//! `/v1/children/{path}`: the children of one znode, in pages.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use quorate_client::Child;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Answer;
+use crate::gateway::Gateway;
+use crate::hex::Hex;
+use crate::options::{self, Consistency};
+use crate::problem::{Problem, ProblemDocument};
+use crate::representation::{DataText, StatDocument};
+use crate::{page, path, query};
+
+const PREFIX: &str = "/v1/children/";
+
+/// Children in one page; the servers have no larger pages.
+const LIMIT_MAX: u32 = 10_000;
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListParameters {
+    /// At most so many. A page may also end early where it would become large.
+    #[param(minimum = 1, maximum = 10_000, example = 100)]
+    limit: Option<u32>,
+    /// Where the page begins: the `next_page_token` of the page before. The listing goes on by name and is not
+    /// frozen: what is created or deleted meanwhile may appear or not.
+    page_token: Option<String>,
+    /// What is wanted of each child besides its name: `stat`, `data`, or both with a comma between. Data comes with
+    /// the stat, where the child's ACL lets the caller read it.
+    #[param(example = "stat,data")]
+    with: Option<String>,
+    /// How fresh the state must be. Default: `session` if the request names a session or a `Quorate-Min-Zxid`, else `local`.
+    #[param(inline)]
+    consistency: Option<Consistency>,
+}
+
+/// What is wanted of each child besides its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct With {
+    stat: bool,
+    data: bool,
+}
+
+impl With {
+    fn parse(text: &str) -> Result<With, Problem> {
+        text.split(',').try_fold(With::default(), |with, word| match word {
+            "stat" => Ok(With { stat: true, ..with }),
+            "data" => Ok(With { data: true, ..with }),
+            _ => Err(Problem::bad_arguments(format!("with={word:?} is unknown: ask for stat, data, or stat,data"))),
+        })
+    }
+}
+
+/// A page of children, in the order of their names' bytes.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Children)]
+pub(crate) struct ChildrenPage<'a> {
+    /// The parent.
+    #[schema(example = "/app")]
+    path: &'a str,
+    /// The state that the page shows.
+    #[schema(value_type = String, example = "0x10000000a", pattern = "^0x[0-9a-f]{1,16}$")]
+    zxid: Hex,
+    /// The parent's metadata.
+    stat: StatDocument,
+    /// The children.
+    children: Vec<ChildDocument<'a>>,
+    /// Where the next page begins; null if this is the last one.
+    #[schema(example = json!(null))]
+    next_page_token: Option<String>,
+}
+
+/// A child.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Child)]
+pub(crate) struct ChildDocument<'a> {
+    /// Without the parent's path.
+    #[schema(example = "config")]
+    name: &'a str,
+    /// If asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    stat: Option<StatDocument>,
+    /// If asked for and allowed.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    data: Option<DataText<'a>>,
+}
+
+impl<'a> ChildDocument<'a> {
+    fn new(child: &'a Child, with: With) -> ChildDocument<'a> {
+        // Data that the caller may not read comes without a stat; data that is null comes with one.
+        let readable = with.data && child.stat.is_some();
+        ChildDocument {
+            name: &child.name,
+            stat: child.stat.as_ref().map(StatDocument::from),
+            data: readable.then(|| DataText::from(child.data.as_ref())),
+        }
+    }
+}
+
+/// List a znode's children.
+#[utoipa::path(
+    get, path = "/v1/children/{*path}", tag = "znodes", operation_id = "listChildren", params(ListParameters),
+    responses(
+        (status = 200, description = "A page of children", body = ChildrenPage<'_>),
+        (status = "default", description = "It failed", body = ProblemDocument<'_>, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn get(State(gateway): State<Gateway>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let path = path::from_url(parts.uri.path(), PREFIX)?;
+    let parameters: ListParameters = query::read(&parts.uri)?;
+    let with = parameters.with.as_deref().map_or(Ok(With::default()), With::parse)?;
+    if parameters.limit.is_some_and(|limit| !(1..=LIMIT_MAX).contains(&limit)) {
+        return Err(Problem::bad_arguments(format!("limit is 1 to {LIMIT_MAX}")));
+    }
+    let options = options::of_read(&gateway.config, &parts.headers, parameters.consistency)?;
+    let mut call = gateway.client.children(&*path).limit(parameters.limit.unwrap_or(0)).options(options);
+    if let Some(token) = &parameters.page_token {
+        let unknown = || Problem::bad_arguments("page_token is none that a listing of this znode answered");
+        call = call.after(page::read_token(&path, token).ok_or_else(unknown)?);
+    }
+    if with.stat {
+        call = call.with_stat();
+    }
+    if with.data {
+        call = call.with_data();
+    }
+    let found = call.send().await.map_err(|error| Problem::from(error).at(&path))?;
+    let last = found.children.last().filter(|_| found.more);
+    let document = ChildrenPage {
+        path: &path,
+        zxid: Hex(found.zxid),
+        stat: StatDocument::from(&found.stat),
+        children: found.children.iter().map(|child| ChildDocument::new(child, with)).collect(),
+        next_page_token: last.map(|child| page::token(&path, &child.name)),
+    };
+    Ok(Answer::new(&gateway, StatusCode::OK, found.zxid).json(&document).finish())
+}

@@ -1,0 +1,192 @@
+//! `/v1/watch`: changes as they happen, as server-sent events.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use futures_util::StreamExt as _;
+use http::StatusCode;
+use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
+use quorate_client::{Reason, WatchBuilder, WatchEvent, WatchKind, Watches};
+use serde::Deserialize;
+use tokio::time;
+use utoipa::IntoParams;
+
+use super::Answer;
+use crate::events::{EventDocument, EventStream, Frames, Watched};
+use crate::gateway::Gateway;
+use crate::position::Position;
+use crate::problem::{Problem, ProblemDocument};
+use crate::{header, options, path, query};
+
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// Asks proxies of a common kind to hand events on as they come.
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WatchParameters {
+    /// What to watch; several times for several watches on one stream. The znode need not exist.
+    #[serde(default)]
+    #[param(required, min_items = 1, example = json!(["/app/config"]))]
+    path: Vec<String>,
+    /// Watch everything below each path, too.
+    #[serde(default)]
+    recursive: bool,
+    /// Watch the children of each path come and go.
+    #[serde(default)]
+    children: bool,
+    /// First the present state, as `created` events and a `bookmark`, then changes.
+    #[serde(default)]
+    initial: bool,
+    /// Events carry the znode's data.
+    #[serde(default)]
+    data: bool,
+    /// Begin strictly after this: the id of an event, or a zxid. Counts only without `Last-Event-ID`.
+    #[param(example = "0x100000007.0")]
+    from: Option<String>,
+}
+
+impl WatchParameters {
+    fn kind(&self) -> Result<WatchKind, Problem> {
+        match (self.recursive, self.children) {
+            (false, false) => Ok(WatchKind::Node),
+            (true, false) => Ok(WatchKind::Recursive),
+            (false, true) => Ok(WatchKind::Children),
+            (true, true) => Err(Problem::bad_arguments("watch either the children or everything below: not both")),
+        }
+    }
+}
+
+/// Where the watches of a stream begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Begin {
+    /// Now.
+    Now,
+    /// With the present state.
+    Initial,
+    /// Where `from` says; if the history is gone, the caller is told.
+    From(Vec<Position>),
+    /// Where a stream was cut off; if the history is gone, with the present state. Browsers connect again by
+    /// themselves and could do nothing with an error.
+    Resume(Vec<Position>),
+}
+
+impl Begin {
+    fn of(parameters: &WatchParameters, headers: &HeaderMap) -> Result<Begin, Problem> {
+        let watches = parameters.path.len();
+        if let Some(id) = headers.get(header::LAST_EVENT_ID).filter(|id| !id.is_empty()) {
+            let positions = id.to_str().ok().and_then(|id| Position::parse_list(id, watches));
+            let unknown = || Problem::bad_arguments("Last-Event-ID is none that a stream of these watches sent");
+            return positions.map(Begin::Resume).ok_or_else(unknown);
+        }
+        match (&parameters.from, parameters.initial) {
+            (None, false) => Ok(Begin::Now),
+            (None, true) => Ok(Begin::Initial),
+            (Some(_), true) => Err(Problem::bad_arguments("initial and from exclude each other")),
+            (Some(from), false) => {
+                let unknown =
+                    || Problem::bad_arguments("from is neither a zxid, 0x.., nor the id of an event of these watches");
+                Position::parse_list(from, watches).map(Begin::From).ok_or_else(unknown)
+            }
+        }
+    }
+
+    fn position(&self, index: usize) -> Option<Position> {
+        match self {
+            Begin::Now | Begin::Initial => None,
+            Begin::From(positions) | Begin::Resume(positions) => Some(positions[index]),
+        }
+    }
+
+    /// The watch as the client is to ask for it.
+    fn apply(&self, index: usize, watch: WatchBuilder) -> WatchBuilder {
+        let watch = match self.position(index) {
+            Some(Position { zxid, index }) => watch.from(zxid, index),
+            None => watch,
+        };
+        match self {
+            Begin::From(_) => watch,
+            Begin::Initial => watch.send_initial().restart_when_compacted(),
+            Begin::Now | Begin::Resume(_) => watch.restart_when_compacted(),
+        }
+    }
+}
+
+/// Watch znodes.
+///
+/// The stream's events are `created`, `changed` and `deleted`; `children` for a child of a path that is watched with
+/// `children=true`; `bookmark`, which only moves the id, so that little has to be told again; and `reset`: the history
+/// does not reach back to `Last-Event-ID`, forget what you know, the present state follows and a `bookmark` ends it.
+/// Ids are `<zxid>.<index>`, one for each path, with commas between. A stream that is cut off goes on strictly after
+/// its last id: browsers send it as `Last-Event-ID` by themselves, others may use `from`.
+#[utoipa::path(
+    get, path = "/v1/watch", tag = "watch", operation_id = "watch",
+    params(WatchParameters, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen", example = "0x100000007.0")),
+    responses(
+        (status = 200, description = "The stream", body = EventDocument<'_>, content_type = "text/event-stream"),
+        (status = 410, description = "The history does not reach back to `from`", body = ProblemDocument<'_>, content_type = "application/problem+json"),
+        (status = "default", description = "It failed", body = ProblemDocument<'_>, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn get(State(gateway): State<Gateway>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
+    let parameters: WatchParameters = query::read(&parts.uri)?;
+    let config = &gateway.config;
+    if !(1..=config.stream_watches_max).contains(&parameters.path.len()) {
+        let detail = format!("path must be given, 1 to {} times", config.stream_watches_max);
+        return Err(Problem::bad_arguments(detail));
+    }
+    for path in &parameters.path {
+        path::check(path).map_err(|fault| Problem::from(fault).at(path))?;
+    }
+    let kind = parameters.kind()?;
+    let begin = Begin::of(&parameters, &parts.headers)?;
+    let options = options::of_read(config, &parts.headers, None)?;
+    let place = gateway.event_streams.clone().try_acquire_owned().map_err(|_| {
+        Problem::new(Reason::Throttled, format!("{} event streams are open already", config.event_streams_max))
+    })?;
+    let asked = parameters.path.iter().enumerate().map(|(index, path)| {
+        let watch = gateway.client.watch(path).kind(kind).options(options.clone());
+        begin.apply(index, if parameters.data { watch.with_data() } else { watch })
+    });
+    let mut watches = gateway.client.watch_many(asked);
+    let watched = parameters.path.into_iter().enumerate().map(|(index, path)| Watched {
+        path,
+        kind,
+        with_data: parameters.data,
+        position: begin.position(index),
+        initial: begin == Begin::Initial,
+    });
+    let mut frames = Frames::new(watched.collect(), config.metrics.clone());
+    let Ok(begun) = time::timeout(config.request_timeout, await_begin(&mut watches, &mut frames)).await else {
+        return Err(Problem::new(Reason::Unavailable, "no server began the watch in time"));
+    };
+    let zxid = begun?;
+    let body = EventStream::new(&gateway, watches, frames, place);
+    Ok(Answer::new(&gateway, StatusCode::OK, zxid)
+        .body(EVENT_STREAM, Body::new(body))
+        .field((CACHE_CONTROL, NO_STORE))
+        .field((ACCEL_BUFFERING, HeaderValue::from_static("no")))
+        .finish())
+}
+
+/// Waits until every watch has begun, so that what prevents one becomes a status of the response. Answers the zxid
+/// after which the last one began.
+async fn await_begin(watches: &mut Watches, frames: &mut Frames) -> Result<u64, Problem> {
+    let mut zxid = 0;
+    let mut waiting = frames.watches();
+    while waiting > 0 {
+        let Some((index, told)) = watches.next().await else {
+            return Err(Problem::new(Reason::Unavailable, "the watch ended before it began"));
+        };
+        let told = told.map_err(|error| Problem::from(error).at(frames.path(index)))?;
+        if let WatchEvent::Created { zxid: begun } = told {
+            zxid = zxid.max(begun);
+            waiting -= 1;
+        }
+        frames.push(index, told);
+    }
+    Ok(zxid)
+}

@@ -1,0 +1,117 @@
+//! Serving a router on a listener, with the limits that only a connection knows.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+
+/// How long to wait where no connection can be accepted, for want of file descriptors as a rule.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often an HTTP/2 connection is asked whether it is still there, and how long it may take to say so.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// What one HTTP/2 request's body may have on the way to us, and what one response's may have queued: connections are
+/// many, bodies are small.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+
+/// Accepts connections and serves `router` on them until `config.shutdown` is cancelled; then lets requests under way
+/// end, for at most `config.drain_timeout`, and returns.
+pub async fn serve(listener: TcpListener, router: Router, config: &Config) {
+    let builder = connections(config);
+    let places = Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS)));
+    let tasks = TaskTracker::new();
+    let abandon = CancellationToken::new();
+    loop {
+        let accepted = tokio::select! {
+            () = config.shutdown.cancelled() => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let (stream, place) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let connection = connection(builder.clone(), stream, router.clone(), config.shutdown.clone());
+        let abandon = abandon.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = connection => {}
+                () = abandon.cancelled() => {}
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    tasks.close();
+    if time::timeout(config.drain_timeout, tasks.wait()).await.is_err() {
+        tracing::warn!(connections = tasks.len(), "connections are closed with requests under way");
+        abandon.cancel();
+        tasks.wait().await;
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    // Answers are written whole; waiting for more to send would only delay them.
+    stream.set_nodelay(true)?;
+    Ok((stream, place))
+}
+
+/// How connections are served.
+fn connections(config: &Config) -> Builder<TokioExecutor> {
+    // What is somewhat too large is still read, so that the door can say in a problem what the limit is.
+    let head_bytes_max = 2 * (config.header_bytes_max + config.uri_bytes_max);
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.header_timeout)
+        .max_buf_size(head_bytes_max.max(16 * 1024))
+        .pipeline_flush(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .max_concurrent_streams(config.http2_streams_max)
+        .max_header_list_size(u32::try_from(head_bytes_max).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(4 * STREAM_WINDOW_BYTES)
+        .max_send_buf_size(STREAM_WINDOW_BYTES as usize);
+    builder
+}
+
+/// Serves one connection to its end.
+async fn connection(builder: Builder<TokioExecutor>, stream: TcpStream, router: Router, shutdown: CancellationToken) {
+    let service = TowerToHyperService::new(router);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
