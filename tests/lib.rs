@@ -6,4 +6,6 @@
 //! should do is written down a second time, from its specification.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod harness;
+pub mod model;
 pub mod report;
