@@ -55,7 +55,6 @@ impl Disk {
         log_work: LogWork<RealDisk>,
         snapshot_work: SnapshotWork<RealDisk>,
         inbox: &Inbox,
-        metrics: &Arc<Metrics>,
     ) -> std::io::Result<Disk> {
         let (log, snapshots) = (Arc::new(Handoff::default()), Arc::new(Handoff::default()));
         let log_thread = LogThread {
@@ -63,14 +62,14 @@ impl Disk {
             work: log_work,
             hint: Hint::default(),
             inbox: inbox.clone(),
-            metrics: Arc::clone(metrics),
+            metrics: Arc::clone(&inbox.shared().metrics),
         };
         let snapshot_thread = SnapshotThread {
             jobs: Arc::clone(&snapshots),
             work: snapshot_work,
             began: Instant::now(),
             inbox: inbox.clone(),
-            metrics: Arc::clone(metrics),
+            metrics: Arc::clone(&inbox.shared().metrics),
         };
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         Ok(Disk {

@@ -73,19 +73,12 @@ struct Allowance {
 
 impl Driver {
     /// `effects` are those of the replica's beginning.
-    pub(crate) fn new(
-        replica: Replica,
-        effects: Effects,
-        inbox: Inbox,
-        disk: Disk,
-        metrics: Arc<Metrics>,
-        blocked_max: Duration,
-    ) -> Driver {
+    pub(crate) fn new(replica: Replica, effects: Effects, inbox: Inbox, disk: Disk, blocked_max: Duration) -> Driver {
         Driver {
             replica,
+            metrics: Arc::clone(&inbox.shared().metrics),
             inbox,
             disk,
-            metrics,
             blocked_ms_max: blocked_max.as_millis() as u64,
             mailboxes: HashMap::default(),
             parked: HashMap::new(),

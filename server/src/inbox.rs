@@ -76,7 +76,7 @@ pub(crate) struct Shared {
     pub(crate) calls: Calls,
     pub(crate) published: Published,
     pub(crate) clock: Clock,
-    metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     outbox_limits: OutboxLimits,
     next_outbox: AtomicU64,
 }
@@ -124,19 +124,13 @@ pub(crate) struct Drained {
 }
 
 impl Inbox {
-    pub(crate) fn new(
-        cluster: ClusterId,
-        server: ServerId,
-        clock: Clock,
-        outbox_limits: OutboxLimits,
-        metrics: Arc<Metrics>,
-    ) -> Inbox {
+    pub(crate) fn new(cluster: ClusterId, server: ServerId, clock: Clock, outbox_limits: OutboxLimits) -> Inbox {
         let shared = Shared {
             lanes: Mutex::default(),
             calls: Calls::default(),
             published: Published::new(cluster, server),
             clock,
-            metrics,
+            metrics: Arc::new(Metrics::new()),
             outbox_limits,
             next_outbox: AtomicU64::new(CALLS.0 + 1),
         };

@@ -5,28 +5,35 @@
 //! | --- | --- |
 //! | [`inbox`] | the one way from the front doors to the replica and back; `mailbox`, `calls`: its ends |
 //! | `published`, `clock`, `request_size` | what everybody may read without asking; time; what a request is charged |
+//! | [`config`] | what can be set, and from where |
+//! | [`server`] | one running server: recovery, wiring, the orderly end |
 //! | `driver` | the loop: drain, step, flush, dispatch |
 //! | `disk`, `handoff` | the two threads that wait for the device, and the queues into them |
 //! | [`durable`] | what these threads do, without the threads |
 //! | [`grpc`] | a front door: bytes to requests, replies to bytes |
 //! | [`connection`] | what is known about a connection, and how it is cut |
-//! | `metrics`, `process` | what is counted, and what the process uses |
+//! | `listener` | accepts connections for a door |
+//! | [`admin`], `metrics`, `process` | what is counted, what the process uses, and who may read it |
 //!
 //! Invariants: exactly one task changes the replica's state; no task is spawned and no lock is held across an await for
 //! a request; every queue is bounded.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod admin;
 mod calls;
 mod clock;
+pub mod config;
 pub mod connection;
-mod disk;
+pub mod disk;
 mod driver;
 pub mod durable;
 pub mod grpc;
 mod handoff;
 pub mod inbox;
+mod listener;
 mod mailbox;
 mod metrics;
 mod process;
 mod published;
 mod request_size;
+pub mod server;

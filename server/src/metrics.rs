@@ -2,15 +2,16 @@
 //!
 //! Everything that is counted for a request is a counter found by index, without a lookup or a lock.
 
-use std::fmt::Write;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use quorate_types::{Code, Op, ReadOp, Response, Status, WriteOp};
 
@@ -51,7 +52,7 @@ struct ResultLabel {
 
 /// The server's metrics and the registry that names them.
 pub(crate) struct Metrics {
-    registry: Registry,
+    registry: Mutex<Registry>,
     requests: [Counter; OPS.len()],
     /// By [`Code`] number; 0 is for what did not fail.
     replies: Vec<Counter>,
@@ -114,6 +115,7 @@ impl Metrics {
             registry.register(name, help, counter.clone());
             counter
         };
+        registry.register("build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         let connections = Gauge::default();
         registry.register("connections", "Connections that are open", connections.clone());
         Metrics {
@@ -128,12 +130,16 @@ impl Metrics {
             snapshots: counter(&mut registry, "snapshots", "Snapshots written"),
             snapshots_failed: counter(&mut registry, "snapshots_failed", "Snapshots that could not be written"),
             snapshot_seconds: seconds(&mut registry, "snapshot_duration", "Writing one snapshot", 1e-3),
-            watches_lagged: counter(&mut registry, "watches_lagged", "Watches canceled because they were read too slowly"),
+            watches_lagged: counter(
+                &mut registry,
+                "watches_lagged",
+                "Watches canceled because they were read too slowly",
+            ),
             outboxes_lost: counter(&mut registry, "outboxes_lost", "Streams closed because they were read too slowly"),
             connections,
             connections_refused: counter(&mut registry, "connections_refused", "Connections over the maximum"),
             state: StateGauges::register(&mut registry),
-            registry,
+            registry: Mutex::new(registry),
         }
     }
 
@@ -192,12 +198,15 @@ impl Metrics {
         self.connections_refused.inc();
     }
 
-    /// Everything, in the text format of OpenMetrics, without its end mark.
+    /// Lets somebody else register what this process counts.
+    pub(crate) fn register(&self, register: impl FnOnce(&mut Registry)) {
+        register(&mut self.registry.lock());
+    }
+
+    /// Everything, in the text format of OpenMetrics.
     pub(crate) fn encode(&self, status: &Status, queues: Queues, into: &mut String) -> std::fmt::Result {
         self.state.set(status, queues);
-        prometheus_client::encoding::text::encode_registry(into, &self.registry)?;
-        writeln!(into, "# HELP quorate_build The version that runs.\n# TYPE quorate_build info")?;
-        writeln!(into, "quorate_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"))
+        prometheus_client::encoding::text::encode(into, &self.registry.lock())
     }
 }
 

@@ -1,0 +1,344 @@
+//! `Config`: everything that can be set about a server, and where it may be set: defaults < file < environment < flags.
+//!
+//! Each setting is one field of [`Settings`]; its name is the key in the file, the name of the flag (with dashes) and of
+//! the environment variable (in capitals, after `QUORATE_`). This is the only place that reads the environment, once.
+
+mod nearest;
+mod size;
+
+use std::ffi::OsString;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use quorate_replica::outbox::OutboxLimits;
+use serde::Deserialize;
+use thiserror::Error;
+
+use self::nearest::nearest;
+pub use self::size::Size;
+
+/// How a variable that is meant for us begins.
+const ENVIRONMENT_PREFIX: &str = "QUORATE_";
+
+/// A variable that differs from one of ours in so many letters is taken for a slip of the pen. Others are left alone:
+/// test programs and container platforms have variables with our prefix, too.
+const SLIP_MAX: usize = 2;
+
+/// What can be set, as far as one source sets it.
+#[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// A file with settings, in TOML: `key = value`, the keys named as the flags with `_` for `-`.
+    #[arg(long, env = "QUORATE_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+
+    /// Where the data is [default: ./quorate-data]
+    #[arg(long, env = "QUORATE_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Address of the HTTP door: REST and server-sent events; port 0 is any free one [default: 127.0.0.1:7180]
+    #[arg(long, env = "QUORATE_HTTP", value_name = "ADDRESS:PORT")]
+    pub http: Option<String>,
+
+    /// Address of the gRPC door; port 0 is any free one [default: 127.0.0.1:7181]
+    #[arg(long, env = "QUORATE_GRPC", value_name = "ADDRESS:PORT")]
+    pub grpc: Option<String>,
+
+    /// Listen on other addresses than loopback although nobody has to prove who they are
+    #[arg(long, env = "QUORATE_INSECURE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub insecure: Option<bool>,
+
+    /// How to print the bound addresses once every door serves [default: text]
+    #[arg(long, env = "QUORATE_PRINT_ADDRESSES", value_name = "FORMAT")]
+    pub print_addresses: Option<PrintAddresses>,
+
+    /// What to log, to stderr: error, warn, info, debug, trace, or a list like `info,quorate=debug` [default: info]
+    #[arg(long, env = "QUORATE_LOG", value_name = "LEVEL")]
+    pub log: Option<String>,
+
+    /// How to write the log [default: text]
+    #[arg(long, env = "QUORATE_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+
+    /// Connections that each door serves at one time [default: 20000]
+    #[arg(long, env = "QUORATE_CONNECTIONS_MAX", value_name = "COUNT")]
+    pub connections_max: Option<usize>,
+
+    /// Memory for past changes, from which watches can resume [default: 16MiB]
+    #[arg(long, env = "QUORATE_HISTORY_BYTES", value_name = "SIZE")]
+    pub history_bytes: Option<Size>,
+
+    /// A snapshot is written after so many txns ... [default: 500000]
+    #[arg(long, env = "QUORATE_SNAPSHOT_RECORDS", value_name = "COUNT")]
+    pub snapshot_records: Option<u64>,
+
+    /// ... or after so many bytes of log, whatever comes first [default: 256MiB]
+    #[arg(long, env = "QUORATE_SNAPSHOT_BYTES", value_name = "SIZE")]
+    pub snapshot_bytes: Option<Size>,
+
+    /// Size of one file of the log, 1MiB to 1GiB [default: 64MiB]
+    #[arg(long, env = "QUORATE_SEGMENT_BYTES", value_name = "SIZE")]
+    pub segment_bytes: Option<Size>,
+
+    /// Memory for what one stream of a client has not read yet; beyond it the connection is closed [default: 16MiB]
+    #[arg(long, env = "QUORATE_OUTBOX_BYTES", value_name = "SIZE")]
+    pub outbox_bytes: Option<Size>,
+
+    /// Memory for what one watch was not told yet; beyond it the watch is canceled and can resume [default: 1MiB]
+    #[arg(long, env = "QUORATE_WATCH_BYTES", value_name = "SIZE")]
+    pub watch_bytes: Option<Size>,
+
+    /// A client that reads nothing of what it was sent for so many milliseconds loses its connection [default: 30000]
+    #[arg(long, env = "QUORATE_READ_TIMEOUT_MS", value_name = "MS")]
+    pub read_timeout_ms: Option<u64>,
+}
+
+/// How bound addresses are printed.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum PrintAddresses {
+    /// One line each, with how to try it.
+    #[default]
+    Text,
+    /// One JSON object on one line, and nothing after it.
+    Json,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON object on each line.
+    Json,
+}
+
+/// All settings of a server, complete and checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where the data is.
+    pub data_dir: PathBuf,
+    /// Of the HTTP door.
+    pub http: SocketAddr,
+    /// Of the gRPC door.
+    pub grpc: SocketAddr,
+    /// Doors may be reached from elsewhere although nobody has to prove who they are.
+    pub insecure: bool,
+    /// How bound addresses are printed.
+    pub print_addresses: PrintAddresses,
+    /// Which events are logged.
+    pub log: String,
+    /// How they are written.
+    pub log_format: LogFormat,
+    /// Connections of each door.
+    pub connections_max: usize,
+    /// Of the watch history.
+    pub history_bytes: usize,
+    /// Txns between snapshots.
+    pub snapshot_records: u64,
+    /// Bytes of log between snapshots.
+    pub snapshot_bytes: u64,
+    /// Of one file of the log.
+    pub segment_bytes: u64,
+    /// Of what clients have not read.
+    pub outbox: OutboxLimits,
+    /// How long a client may read nothing.
+    pub read_timeout: Duration,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {path}: {source}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or a value is not of its kind.
+    #[error("in the configuration file {path}: {message}")]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// Where and why.
+        message: String,
+    },
+    /// There is no such setting.
+    #[error("in the configuration file {path}: there is no setting {key:?}; did you mean {nearest:?}?")]
+    UnknownKey {
+        /// Which file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// The most similar one that there is.
+        nearest: String,
+    },
+    /// An environment variable is almost one of ours.
+    #[error("there is no setting for the environment variable {name}; did you mean {nearest}?")]
+    UnknownVariable {
+        /// The variable.
+        name: String,
+        /// The most similar one that there is.
+        nearest: String,
+    },
+    /// A value makes no sense.
+    #[error("{setting} cannot be {value}: {reason}")]
+    Invalid {
+        /// The name of the setting.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
+}
+
+impl Settings {
+    /// The complete configuration: these settings (of flags and environment), then the file that they name, then the
+    /// defaults. `environment` is looked through for variables that are almost ours.
+    ///
+    /// # Errors
+    /// [`ConfigError`] says which setting is wrong, and what to do.
+    pub fn resolve(self, environment: impl Iterator<Item = OsString>) -> Result<Config, ConfigError> {
+        check_environment(environment)?;
+        let file = match &self.config {
+            Some(path) => read_file(path)?,
+            None => Settings::default(),
+        };
+        self.or(file).complete()
+    }
+
+    /// What `self` leaves unset is as in `other`.
+    fn or(self, other: Settings) -> Settings {
+        Settings {
+            config: self.config.or(other.config),
+            data_dir: self.data_dir.or(other.data_dir),
+            http: self.http.or(other.http),
+            grpc: self.grpc.or(other.grpc),
+            insecure: self.insecure.or(other.insecure),
+            print_addresses: self.print_addresses.or(other.print_addresses),
+            log: self.log.or(other.log),
+            log_format: self.log_format.or(other.log_format),
+            connections_max: self.connections_max.or(other.connections_max),
+            history_bytes: self.history_bytes.or(other.history_bytes),
+            snapshot_records: self.snapshot_records.or(other.snapshot_records),
+            snapshot_bytes: self.snapshot_bytes.or(other.snapshot_bytes),
+            segment_bytes: self.segment_bytes.or(other.segment_bytes),
+            outbox_bytes: self.outbox_bytes.or(other.outbox_bytes),
+            watch_bytes: self.watch_bytes.or(other.watch_bytes),
+            read_timeout_ms: self.read_timeout_ms.or(other.read_timeout_ms),
+        }
+    }
+
+    fn complete(self) -> Result<Config, ConfigError> {
+        use quorate_replica::limits;
+        const MIB: u64 = 1024 * 1024;
+        let insecure = self.insecure.unwrap_or(false);
+        let outbox = OutboxLimits::default();
+        let bytes = |size: Option<Size>, default: usize| size.map_or(default, |size| size.0 as usize);
+        let segment = self.segment_bytes.map_or(quorate_storage::log::SEGMENT_BYTES, |size| size.0);
+        let watch_bytes_max = bytes(self.watch_bytes, outbox.watch_bytes_max);
+        let bytes_max = bytes(self.outbox_bytes, outbox.bytes_max);
+        check("segment_bytes", segment, (MIB..=1024 * MIB).contains(&segment), "it must be 1MiB to 1GiB")?;
+        let connections_max = self.connections_max.unwrap_or(20_000);
+        check("connections_max", connections_max, connections_max > 0, "nobody could connect")?;
+        let snapshot_records = self.snapshot_records.unwrap_or(limits::SNAPSHOT_RECORDS);
+        check("snapshot_records", snapshot_records, snapshot_records >= 1_000, "it must be at least 1000")?;
+        let least = 2 * outbox.low_water_bytes;
+        check("watch_bytes", watch_bytes_max, watch_bytes_max >= least, "it must be at least 256KiB")?;
+        let room = "it must hold what two watches may have";
+        check("outbox_bytes", bytes_max, bytes_max >= 2 * watch_bytes_max, room)?;
+        Ok(Config {
+            data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("quorate-data")),
+            http: address("http", self.http.as_deref().unwrap_or("127.0.0.1:7180"), insecure)?,
+            grpc: address("grpc", self.grpc.as_deref().unwrap_or("127.0.0.1:7181"), insecure)?,
+            insecure,
+            print_addresses: self.print_addresses.unwrap_or_default(),
+            log: self.log.unwrap_or_else(|| "info".to_owned()),
+            log_format: self.log_format.unwrap_or_default(),
+            connections_max,
+            history_bytes: bytes(self.history_bytes, limits::HISTORY_BYTES),
+            snapshot_records,
+            snapshot_bytes: self.snapshot_bytes.map_or(limits::SNAPSHOT_BYTES, |size| size.0),
+            segment_bytes: segment,
+            outbox: OutboxLimits { bytes_max, watch_bytes_max, ..outbox },
+            read_timeout: Duration::from_millis(self.read_timeout_ms.unwrap_or(30_000)),
+        })
+    }
+}
+
+fn check(setting: &'static str, value: impl ToString, holds: bool, reason: &str) -> Result<(), ConfigError> {
+    if holds {
+        return Ok(());
+    }
+    Err(ConfigError::Invalid { setting, value: value.to_string(), reason: reason.to_owned() })
+}
+
+fn address(setting: &'static str, text: &str, insecure: bool) -> Result<SocketAddr, ConfigError> {
+    let invalid = |reason: String| ConfigError::Invalid { setting, value: text.to_owned(), reason };
+    let mut addresses = text.to_socket_addrs().map_err(|error| invalid(format!("{error}; it must be ADDRESS:PORT")))?;
+    let address = addresses.next().ok_or_else(|| invalid("that name has no address".to_owned()))?;
+    if !address.ip().is_loopback() && !insecure {
+        let reason = "anybody who reaches that address could read and change everything, because nobody has to prove who \
+                      they are; give a loopback address, or --insecure if the network is trusted";
+        return Err(invalid(reason.to_owned()));
+    }
+    Ok(address)
+}
+
+fn read_file(path: &Path) -> Result<Settings, ConfigError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    let malformed = |error: toml::de::Error| ConfigError::Malformed {
+        path: path.to_owned(),
+        message: error.to_string().trim_end().to_owned(),
+    };
+    let table: toml::Table = text.parse().map_err(malformed)?;
+    let known: Vec<String> = arguments().map(|(id, _)| id).filter(|id| id != "config").collect();
+    for key in table.keys() {
+        if !known.contains(key) {
+            let nearest =
+                nearest(key, known.iter().map(String::as_str)).map_or_else(String::new, |(name, _)| name.to_owned());
+            return Err(ConfigError::UnknownKey { path: path.to_owned(), key: key.clone(), nearest });
+        }
+    }
+    toml::from_str(&text).map_err(malformed)
+}
+
+fn check_environment(names: impl Iterator<Item = OsString>) -> Result<(), ConfigError> {
+    let known: Vec<String> = arguments().map(|(_, variable)| variable).collect();
+    for name in names {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(ENVIRONMENT_PREFIX)) else { continue };
+        if known.iter().any(|known| known == name) {
+            continue;
+        }
+        if let Some((nearest, distance)) = nearest(name, known.iter().map(String::as_str))
+            && distance <= SLIP_MAX
+        {
+            return Err(ConfigError::UnknownVariable { name: name.to_owned(), nearest: nearest.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// Every setting: its key in the file, and its environment variable.
+fn arguments() -> impl Iterator<Item = (String, String)> {
+    let command = Settings::augment_args(clap::Command::new("serve"));
+    let pairs: Vec<_> = command
+        .get_arguments()
+        .filter_map(|argument| {
+            Some((argument.get_id().to_string(), argument.get_env()?.to_string_lossy().into_owned()))
+        })
+        .collect();
+    pairs.into_iter()
+}
+
+#[cfg(test)]
+mod tests;
