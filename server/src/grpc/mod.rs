@@ -29,6 +29,8 @@ mod options;
 mod reflection;
 mod route;
 mod session;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod watch;
 mod watches;

@@ -1,0 +1,148 @@
+//! What the door refuses, cuts off and bounds.
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use quorate_proto::v1;
+use quorate_proto::v1::session_service_client::SessionServiceClient;
+use quorate_proto::v1::znode_service_client::ZnodeServiceClient;
+use quorate_replica::Delivery;
+use quorate_types::{Reply, Stat, Zxid};
+use tonic::body::Body;
+use tower::Service;
+
+use super::check_status;
+use super::script::{self, Script, requests};
+use crate::connection::Connection;
+use crate::grpc::Config;
+
+fn create(data: Bytes) -> v1::CreateRequest {
+    v1::CreateRequest { path: "/a".into(), data: Some(data), ..Default::default() }
+}
+
+#[tokio::test]
+async fn too_large_a_message_fails_alone() {
+    let (mut script, door) = Script::new(Config { message_bytes_max: 1_000, ..Config::default() });
+    let mut znodes = ZnodeServiceClient::new(script::connect(&door, Connection::new(None)).await);
+    let status = znodes.create(create(Bytes::from(vec![0; 2_000]))).await.unwrap_err();
+    check_status(&status, tonic::Code::InvalidArgument, "TOO_LARGE");
+    // The connection goes on.
+    let replica = async {
+        let (tag, _) = script.call().await;
+        script.answer(tag, Zxid(6), Ok(Reply::Created { path: "/a".into(), stat: Stat::default() }));
+    };
+    let (response, ()) = tokio::join!(znodes.create(create(Bytes::new())), replica);
+    assert!(response.is_ok());
+}
+
+#[tokio::test]
+async fn data_beyond_the_limit_of_all_doors_is_refused() {
+    let (_script, client) = Script::connected().await;
+    let status = ZnodeServiceClient::new(client).create(create(Bytes::from(vec![0; 1_000_001]))).await.unwrap_err();
+    check_status(&status, tonic::Code::InvalidArgument, "TOO_LARGE");
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_message_are_the_clients_fault() {
+    let (_script, client) = Script::connected().await;
+    let mut grpc = tonic::client::Grpc::new(client);
+    // It has a number where a GetRequest has its path.
+    let codec = tonic_prost::ProstCodec::<v1::WatchCancel, v1::GetResponse>::default();
+    let path = PathAndQuery::from_static("/quorate.v1.ZnodeService/Get");
+    let status = grpc.unary(tonic::Request::new(v1::WatchCancel { watch_id: 1 }), path, codec).await.unwrap_err();
+    check_status(&status, tonic::Code::InvalidArgument, "BAD_ARGUMENTS");
+}
+
+#[tokio::test]
+async fn what_is_not_grpc_is_told_so_in_http() {
+    let (_script, mut client) = Script::connected().await;
+    let mut check = async |request: http::request::Builder, expected: u16| {
+        let request = request.uri("/quorate.v1.ZnodeService/Get").body(Body::empty()).unwrap();
+        assert_eq!(client.call(request).await.unwrap().status(), expected);
+    };
+    check(http::Request::get("/"), 405).await;
+    check(http::Request::post("/").header("content-type", "application/json"), 415).await;
+    check(http::Request::post("/").header("content-type", "application/grpc"), 200).await;
+}
+
+#[tokio::test]
+async fn compressed_messages_are_not_understood_and_said_not_to_be() {
+    let (_script, client) = Script::connected().await;
+    let mut request = tonic::Request::new(v1::GetRequest { path: "/a".into(), options: None });
+    request.metadata_mut().insert("grpc-encoding", "gzip".parse().unwrap());
+    let status = ZnodeServiceClient::new(client).get(request).await.unwrap_err();
+    check_status(&status, tonic::Code::Unimplemented, "UNIMPLEMENTED");
+}
+
+#[tokio::test]
+async fn headers_beyond_their_limit_are_refused() {
+    let (_script, door) = Script::new(Config { header_list_bytes_max: 1_000, ..Config::default() });
+    let mut znodes = ZnodeServiceClient::new(script::connect(&door, Connection::new(None)).await);
+    let mut request = tonic::Request::new(v1::GetRequest { path: "/a".into(), options: None });
+    request.metadata_mut().insert("x-long", "x".repeat(2_000).parse().unwrap());
+    assert!(znodes.get(request).await.is_err());
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_leaves_everything_in_its_outbox() {
+    const COUNT: u64 = 40;
+    let (mut script, client) = Script::connected().await;
+    let (requests, stream) = requests();
+    let mut sessions = SessionServiceClient::new(client);
+    let (responses, (peer, _)) = tokio::join!(sessions.channel(stream), script.opened());
+    let operation = v1::channel_operation::Operation::Get(v1::GetRequest { path: "/a".into(), options: None });
+    let operations: Vec<_> =
+        (0..COUNT).map(|id| v1::ChannelOperation { id, timeout_ms: 0, operation: Some(operation.clone()) }).collect();
+    requests.send(v1::ChannelRequest { attach: None, operations });
+    let batch = script.batch().await;
+    let data = Some(Bytes::from(vec![0; 50_000]));
+    for (tag, _) in &batch {
+        let response = Ok(Reply::Data { data: data.clone(), stat: Stat::default() });
+        peer.deliver([Delivery::Reply { tag: *tag, zxid: Zxid(5), response }]);
+    }
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    // Windows and buffers hold some hundred KiB of the 2 MB; the rest waits where it is bounded.
+    assert!(peer.is_full());
+
+    let mut responses = responses.unwrap().into_inner();
+    let mut ids = Vec::new();
+    while ids.len() < COUNT as usize {
+        for item in responses.message().await.unwrap().unwrap().items {
+            let Some(v1::channel_item::Item::Reply(reply)) = item.item else { panic!("{item:?}") };
+            ids.push(reply.id);
+        }
+    }
+    assert!(ids.iter().copied().eq(0..COUNT));
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_ends_at_once() {
+    let (mut script, door) = Script::new(Config::default());
+    let connection = Connection::new(None);
+    let client = script::connect(&door, connection.clone()).await;
+    let (_requests, stream) = requests::<v1::ChannelRequest>();
+    let mut sessions = SessionServiceClient::new(client);
+    let (responses, (peer, _)) = tokio::join!(sessions.channel(stream), script.opened());
+    connection.cut();
+    assert!(responses.unwrap().into_inner().message().await.is_err());
+    assert_eq!(script.closed().await, peer.id());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_connection_is_asked_to_go_and_then_ended() {
+    let config = Config {
+        connection_age_max: Some(std::time::Duration::from_secs(60)),
+        connection_age_grace: std::time::Duration::from_secs(5),
+        ..Config::default()
+    };
+    let (mut script, door) = Script::new(config);
+    let client = script::connect(&door, Connection::new(None)).await;
+    let begun = tokio::time::Instant::now();
+    let (_requests, stream) = requests::<v1::ChannelRequest>();
+    let mut sessions = SessionServiceClient::new(client);
+    let (responses, (peer, _)) = tokio::join!(sessions.channel(stream), script.opened());
+    assert!(responses.unwrap().into_inner().message().await.is_err());
+    assert_eq!(begun.elapsed().as_secs(), 65);
+    assert_eq!(script.closed().await, peer.id());
+}
