@@ -1,0 +1,98 @@
+//! A million znodes of 100 bytes: how fast they come in, what they take, what a snapshot of them costs the writers, and
+//! how soon the server is back after `kill -9`.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use quorate_proto::v1;
+use quorate_proto::v1::cluster_service_client::ClusterServiceClient;
+use quorate_proto::v1::znode_service_client::ZnodeServiceClient;
+use quorate_tests::harness::Server;
+
+use super::Plan;
+use super::channel::{create, payload, pipelined, set};
+use super::table::{Table, histogram};
+
+const ZNODES: u64 = 1_000_000;
+const CLIENTS: u64 = 8;
+const OUTSTANDING: u64 = 256;
+
+async fn status(server: &Server) -> v1::StatusResponse {
+    ClusterServiceClient::new(server.grpc().await).status(v1::StatusRequest {}).await.unwrap().into_inner()
+}
+
+async fn load(server: &Server) -> f64 {
+    let (began, far) = (Instant::now(), Instant::now() + Duration::from_secs(3600));
+    let connections = join_all((0..CLIENTS).map(|_| server.grpc())).await;
+    let each = ZNODES / CLIENTS;
+    let clients = connections.into_iter().enumerate().map(|(client, connection)| {
+        let data = payload();
+        pipelined(connection, OUTSTANDING, far, move |id| {
+            // A thousand to a directory.
+            let path = || format!("/million/{client}-{}/{:06}", id / 1000, id % 1000);
+            (id < each).then(|| create(path(), data.clone()))
+        })
+    });
+    join_all(clients).await;
+    ZNODES as f64 / began.elapsed().as_secs_f64()
+}
+
+/// Waits until the newest snapshot is later than `zxid`.
+async fn snapshot_after(server: &Server, zxid: u64) -> u64 {
+    loop {
+        let newest = status(server).await.storage.map_or(0, |storage| storage.snapshot_zxid);
+        if newest > zxid {
+            return newest;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The p99 of writes in windows of a tenth of a second, with and without a snapshot being written.
+async fn writes_around_a_snapshot(server: &Server, table: &mut Table) {
+    let before = status(server).await.storage.map_or(0, |storage| storage.snapshot_zxid);
+    let connection = server.grpc().await;
+    let (mut quiet, mut busy) = (histogram(), histogram());
+    // The threshold is a number of records: write until it is passed, and until that snapshot is there.
+    let (mut written, mut done) = (0_u64, false);
+    while !done {
+        let until = Instant::now() + Duration::from_millis(500);
+        let data = payload();
+        let window = pipelined(connection.clone(), 64, until, |id| Some(set(format!("/million/0-0/{:06}", id % 1000), data.clone())));
+        let window = window.await;
+        written += window.operations;
+        let now = status(server).await;
+        let newest = now.storage.map_or(0, |storage| storage.snapshot_zxid);
+        // The second half of the way to the threshold is quiet; what comes after it and before the new snapshot is busy.
+        if written < super::SNAPSHOT_RECORDS - 100_000 {
+            quiet.add(window.latencies).unwrap();
+        } else {
+            busy.add(window.latencies).unwrap();
+        }
+        done = newest > before && written >= super::SNAPSHOT_RECORDS;
+    }
+    let (quiet, busy) = (quiet.value_at_quantile(0.99) as f64, busy.value_at_quantile(0.99) as f64);
+    let note = format!("p99 {:.1} ms without, {:.1} ms around it, {written} writes", quiet / 1000.0, busy / 1000.0);
+    table.at_most("write p99 while a snapshot of 1 M is written", 2.0, busy / quiet, "x without", &note);
+}
+
+/// Everything about a million znodes.
+pub async fn measure(plan: &Plan, table: &mut Table) {
+    let records = super::SNAPSHOT_RECORDS.to_string();
+    let mut server = super::start(plan, "million", &["--snapshot-records", &records]);
+    let empty = server.stats().resident_bytes;
+    let rate = load(&server).await;
+    table.at_least("bulk load of 1 M x 100 B by Channel", 100_000.0, rate, "/s", "");
+    snapshot_after(&server, 0).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
+    let note = format!("empty {:.1} MiB", mib(empty));
+    table.at_most("1 M x 100 B, after load and snapshot", 250.0, mib(server.stats().resident_bytes), "MiB", &note);
+    server.kill();
+    let began = Instant::now();
+    server.restart();
+    let mut client = ZnodeServiceClient::new(server.grpc().await);
+    client.get(v1::GetRequest { path: "/million/0-0/000000".into(), options: None }).await.unwrap();
+    table.at_most("1 M: kill -9 to first read", 1.0, began.elapsed().as_secs_f64(), "s", "");
+    writes_around_a_snapshot(&server, table).await;
+}
