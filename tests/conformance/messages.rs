@@ -115,7 +115,7 @@ fn check(arguments: &Arguments) -> v1::CheckRequest {
 fn multi_operation(step: &Arguments) -> v1::MultiOperation {
     use v1::multi_operation::Operation;
     let operation = match text(step, "op").as_str() {
-        "create" => Operation::Create(create(step)),
+        "create" => Operation::Create(v1::CreateRequest { options: options(step, None, 0), ..create(step) }),
         "delete" => Operation::Delete(delete(step)),
         "set" => Operation::SetData(set_data(step)),
         "set_acl" => Operation::SetAcl(set_acl(step)),

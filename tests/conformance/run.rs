@@ -41,12 +41,12 @@ async fn run_steps(case: &Case, door: &str, server: &Server, number: usize) -> R
     let created = runner.door.perform(&Asked { op: "create", arguments: &arguments, session: None }).await;
     created.map_err(|failure| format!("{root} cannot be created: {failure:?}"))?;
     runner.variables.insert("root".to_owned(), root.into());
-    for (at, step) in case.steps.iter().enumerate() {
-        if step.doors.iter().any(|name| name == door) {
-            runner.step(step).await.map_err(|difference| format!("step {at} ({}) {difference}", step.op))?;
-        }
+    let mut done = 0;
+    for step in case.steps_for(door) {
+        runner.step(step).await.map_err(|difference| format!("step {done} ({}) {difference}", step.op))?;
+        done += 1;
     }
-    Ok(case.steps.len())
+    Ok(done)
 }
 
 impl Runner {

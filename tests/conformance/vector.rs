@@ -41,6 +41,18 @@ pub(super) struct Step {
     pub(super) arguments: Map<String, Value>,
 }
 
+impl Case {
+    /// Whether the door is one of the case's.
+    pub(super) fn is_for(&self, door: &str) -> bool {
+        self.doors.iter().any(|name| name == door)
+    }
+
+    /// The steps that are for the door.
+    pub(super) fn steps_for<'a>(&'a self, door: &'a str) -> impl Iterator<Item = &'a Step> {
+        self.steps.iter().filter(move |step| step.doors.iter().any(|name| name == door))
+    }
+}
+
 fn every_door() -> Vec<String> {
     ["unary", "channel", "rest"].map(str::to_owned).to_vec()
 }

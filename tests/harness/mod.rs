@@ -11,6 +11,6 @@ mod sse;
 
 pub use binary::server_binary;
 pub use process::ProcessStats;
-pub use rest::{Answer, Rest};
+pub use rest::{Answer, Rest, escape};
 pub use server::{Server, ServerOptions};
 pub use sse::{SseEvent, SseReader};

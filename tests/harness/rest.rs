@@ -113,3 +113,16 @@ impl Answer {
         problem["code"].as_str().unwrap_or_default().to_owned()
     }
 }
+
+/// A path as it stands in a URL: everything escaped but slashes and what never needs to be.
+#[must_use]
+pub fn escape(path: &str) -> String {
+    let mut escaped = String::new();
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' => escaped.push(byte as char),
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
