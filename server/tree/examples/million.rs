@@ -1,9 +1,10 @@
 //! Measures the tree with a million znodes of 100 bytes: memory, nanoseconds per operation, snapshot and restore.
-//! Times are CPU times (of this thread, as Linux accounts them), so that a busy machine does not spoil them.
+//! Times per operation are medians over batches, so that a busy machine spoils them little.
 //!
 //! `cargo run --release -p quorate-tree --example million [znodes] [directories]`
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quorate_tree::{Pending, Prepare, Prepared, SnapshotDecoder, SnapshotEncoder, Tree};
@@ -80,7 +81,7 @@ impl Bench {
     }
 
     fn load(&mut self, znodes: usize, directories: usize) {
-        let started = cpu_ns();
+        let started = Instant::now();
         for directory in 0..directories {
             let txn = self.prepare(create(directory_path(directory)));
             self.apply(txn);
@@ -89,17 +90,21 @@ impl Bench {
             let txn = self.prepare(create(path(at, directories)));
             self.apply(txn);
         }
-        let each_ns = (cpu_ns() - started) / znodes as u64;
+        let each_ns = (started.elapsed().as_nanos() as u64) / znodes as u64;
         println!("load: prepare and apply       {each_ns:>9} ns");
     }
 
     fn reads(&mut self, paths: &[Path]) {
         let ops: Vec<_> = paths.iter().map(|path| ReadOp::Get { path: path.clone() }).collect();
-        time("get", ops.len(), || {
-            for op in &ops {
+        let mut batches = Vec::new();
+        for batch in ops.chunks_exact(PIPELINE) {
+            let began = Instant::now();
+            for op in batch {
                 black_box(self.tree.read(op, &self.caller, SessionId::NONE)).expect("it exists");
             }
-        });
+            batches.push(began.elapsed());
+        }
+        report("get", batches);
     }
 
     fn sets(&mut self, paths: &[Path], name: &str) {
@@ -121,34 +126,33 @@ impl Bench {
 
     /// Prepares and applies with a pipeline between them, each timed for itself.
     fn writes(&mut self, ops: Vec<WriteOp>, name: &str) {
-        let (count, mut preparing, mut applying) = (ops.len(), 0, 0);
-        let mut ops = ops.into_iter().peekable();
-        while ops.peek().is_some() {
-            let batch: Vec<_> = ops.by_ref().take(PIPELINE).collect();
-            let began = cpu_ns();
+        let (mut preparing, mut applying) = (Vec::new(), Vec::new());
+        for batch in ops.chunks_exact(PIPELINE) {
+            let batch = batch.to_vec();
+            let began = Instant::now();
             let txns: Vec<_> = batch.into_iter().map(|op| self.prepare(op)).collect();
-            preparing += cpu_ns() - began;
-            let began = cpu_ns();
+            preparing.push(began.elapsed());
+            let began = Instant::now();
             txns.into_iter().for_each(|txn| self.apply(txn));
-            applying += cpu_ns() - began;
+            applying.push(began.elapsed());
         }
-        println!("{:<30}{:>9} ns", format!("{name}: prepare"), preparing / count as u64);
-        println!("{:<30}{:>9} ns", format!("{name}: apply"), applying / count as u64);
+        report(&format!("{name}: prepare"), preparing);
+        report(&format!("{name}: apply"), applying);
     }
 
     fn snapshot(&mut self) -> Vec<Bytes> {
-        let began = cpu_ns();
+        let began = Instant::now();
         let mut encoder = SnapshotEncoder::new(&mut self.tree);
-        let (mut chunks, mut longest_us) = (Vec::new(), (cpu_ns() - began) / 1000);
+        let (mut chunks, mut longest_us) = (Vec::new(), (began.elapsed().as_nanos() as u64) / 1000);
         loop {
-            let slice = cpu_ns();
+            let slice = Instant::now();
             let Some(chunk) = encoder.next_chunk(&self.tree, 256 * 1024) else { break };
-            longest_us = longest_us.max((cpu_ns() - slice) / 1000);
+            longest_us = longest_us.max((slice.elapsed().as_nanos() as u64) / 1000);
             chunks.push(chunk);
         }
         encoder.close(&mut self.tree);
         let mib = chunks.iter().map(Bytes::len).sum::<usize>() as f64 / 1048576.0;
-        let ms = (cpu_ns() - began) / 1_000_000;
+        let ms = (began.elapsed().as_nanos() as u64) / 1_000_000;
         println!("snapshot                      {ms:>9} ms, {mib:.1} MiB, longest slice {longest_us} us");
         chunks
     }
@@ -156,21 +160,22 @@ impl Bench {
 
 fn restore(tree: &Tree, chunks: &[Bytes]) {
     let before_kib = resident_kib();
-    let began = cpu_ns();
+    let began = Instant::now();
     let mut decoder = SnapshotDecoder::new(8);
     for chunk in chunks {
         decoder.push(chunk).expect("what was encoded decodes");
     }
     let restored = decoder.finish().expect("what was encoded decodes");
-    println!("restore                       {:>9} ms", (cpu_ns() - began) / 1_000_000);
+    println!("restore                       {:>9} ms", (began.elapsed().as_nanos() as u64) / 1_000_000);
     println!("resident for the restored     {:>9.1} MiB", (resident_kib() - before_kib) as f64 / 1024.0);
     assert_eq!(restored.digest(), tree.digest());
 }
 
-fn time(name: &str, count: usize, run: impl FnOnce()) {
-    let began = cpu_ns();
-    run();
-    println!("{name:<30}{:>9} ns", (cpu_ns() - began) / count as u64);
+/// The median of what a batch took, for each operation in it.
+fn report(name: &str, mut batches: Vec<Duration>) {
+    batches.sort_unstable();
+    let median = batches.get(batches.len() / 2).map_or(0, Duration::as_nanos);
+    println!("{name:<30}{:>9} ns", median / PIPELINE as u128);
 }
 
 fn create(path: Path) -> WriteOp {
@@ -214,9 +219,4 @@ fn resident_kib() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-}
-
-fn cpu_ns() -> u64 {
-    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    schedstat.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0)
 }

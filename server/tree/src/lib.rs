@@ -24,6 +24,7 @@ mod apply;
 mod children;
 mod digest;
 mod index;
+mod keys;
 mod pending;
 mod read;
 mod reap;

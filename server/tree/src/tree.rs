@@ -144,6 +144,13 @@ impl Tree {
         *self.slab[parent].children_mut() = children;
     }
 
+    /// As [`Tree::link`], for a child whose name comes after all others.
+    pub(crate) fn link_last(&mut self, parent: ZnodeId, child: ZnodeId) {
+        let mut children = core::mem::take(self.slab[parent].children_mut());
+        children.push_last(child, self.slab[child].name(), |id| self.slab[id].name());
+        *self.slab[parent].children_mut() = children;
+    }
+
     pub(crate) fn unlink(&mut self, parent: ZnodeId, child: ZnodeId) {
         let mut children = core::mem::take(self.slab[parent].children_mut());
         children.remove(self.slab[child].name(), |id| self.slab[id].name());

@@ -26,8 +26,10 @@ fn ids(children: &Children) -> Vec<ZnodeId> {
 }
 
 fn assert_shape(children: &Children) {
-    assert!(children.chunks.iter().all(|chunk| (1..=CHUNK_MAX).contains(&chunk.len())));
-    assert_eq!(children.chunks.iter().map(|chunk| chunk.len()).sum::<usize>(), children.len() as usize);
+    assert!(children.chunks.iter().all(|chunk| (1..=CHUNK_MAX).contains(&chunk.ids.len())));
+    assert!(children.chunks.iter().all(|chunk| chunk.keys.len() == 0 || chunk.keys.len() == chunk.ids.len()));
+    assert!(children.heads.len() == 0 || children.heads.len() == children.chunks.len());
+    assert_eq!(children.chunks.iter().map(|chunk| chunk.ids.len()).sum::<usize>(), children.len() as usize);
 }
 
 #[test]
@@ -57,6 +59,55 @@ fn draining_a_long_list_from_either_end_leaves_no_chunk_behind() {
         }
         assert_eq!((children.len(), children.chunks.len()), (0, 0));
     }
+}
+
+#[test]
+fn a_list_of_many_chunks_equals_an_ordered_map() {
+    // Names of several shapes, so that prefixes are long, short and absent.
+    let shape = |i: u32| match i % 4 {
+        0 => format!("key-{i:08}"),
+        1 => format!("{:x}", i.wrapping_mul(0x9e37_79b9)),
+        2 => format!("key-{}", i % 1000 + 7 * i),
+        _ => format!("{}", char::from(b'a' + (i % 26) as u8)).repeat(1 + i as usize % 9) + &format!("{i}"),
+    };
+    let names = Names((0..24_000).map(shape).collect());
+    let mut order: Vec<_> = (0..24_000u32).map(|i| ZnodeId(i * 7919 % 24_000)).collect();
+    let (mut children, mut model) = (Children::default(), BTreeMap::new());
+    for id in &order {
+        if model.insert(names.of(*id), *id).is_none() {
+            children.insert(*id, names.of(*id), |id| names.of(id));
+        } else {
+            model.remove(names.of(*id));
+            children.remove(names.of(*id), |id| names.of(id));
+        }
+    }
+    assert!(children.heads.len() > KEYLESS_MAX);
+    order.rotate_left(11_000);
+    for (at, id) in order.iter().enumerate() {
+        if at % 4000 == 0 {
+            assert_shape(&children);
+            assert_eq!(ids(&children), model.values().copied().collect::<Vec<_>>());
+        }
+        let expected = model.remove(names.of(*id));
+        assert_eq!(children.search(names.of(*id), |id| names.of(id)).is_ok(), expected.is_some());
+        if expected.is_some() {
+            children.remove(names.of(*id), |id| names.of(id));
+        }
+    }
+    assert_eq!(children.len(), 0);
+}
+
+#[test]
+fn names_below_all_others_are_found_again() {
+    let names = Names((0..20_000).map(|i| format!("{:06}", 900_000 - i)).collect());
+    let mut children = Children::default();
+    for i in 0..20_000 {
+        children.insert(ZnodeId(i), names.of(ZnodeId(i)), |id| names.of(id));
+    }
+    assert_shape(&children);
+    assert_eq!(ids(&children), (0..20_000).rev().map(ZnodeId).collect::<Vec<_>>());
+    (0..20_000).for_each(|i| children.remove(names.of(ZnodeId(i)), |id| names.of(id)));
+    assert_eq!(children.len(), 0);
 }
 
 proptest! {

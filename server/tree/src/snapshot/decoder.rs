@@ -212,7 +212,7 @@ impl SnapshotDecoder {
         let id = self.insert(record, parent, name)?;
         if depth > 0 {
             self.tree.index.insert(&self.tree.slab, id);
-            self.tree.slab[parent].children_mut().push_last(id);
+            self.tree.link_last(parent, id);
             let open = self.open.last_mut().expect("a znode below the root has an open parent");
             open.last_child = Some(id);
         }
