@@ -26,6 +26,9 @@ pub const META: &str = "meta";
 /// The meta record before it exists.
 pub const META_TMP: &str = "meta.tmp";
 
+/// The greatest number of a generation or a segment that is believed: none gets there, and the next one still fits.
+const NUMBER_MAX: u64 = u64::MAX / 2;
+
 /// The directory of a generation.
 #[must_use]
 pub fn generation_dir(generation: u64) -> String {
@@ -97,6 +100,7 @@ impl Name {
     fn is_called(self, name: &str) -> bool {
         let file = |path: String| path.rsplit('/').next() == Some(name);
         match self {
+            Name::Generation(number) | Name::Damaged(number) | Name::Segment(number) if number > NUMBER_MAX => false,
             Name::Generation(generation) => generation_dir(generation) == name,
             Name::Damaged(generation) => damaged_dir(generation) == name,
             Name::Segment(id) => file(segment(0, id)),
@@ -184,6 +188,8 @@ mod tests {
         check("log-00.qlog", Name::Other);
         check("log-00000000000000AB.qlog", Name::Other);
         check("log-+0000000000000ab.qlog", Name::Other);
+        check(&file(segment(7, u64::MAX)), Name::Other);
+        check("gen-18446744073709551615", Name::Other);
         check("gen-7", Name::Other);
         check("lost+found", Name::Other);
     }

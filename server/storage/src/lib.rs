@@ -10,7 +10,7 @@
 //!
 //! What is asked of the hardware: a write interrupted by a loss of power leaves in each byte of a sector either the old
 //! or the new value, which is what NVMe promises for a logical block. With that, bytes of a finished batch which share
-//! a sector with the next one cannot be hurt by it. A disk that breaks the promise is noticed, not survived.
+//! a sector with the next one cannot be hurt by it.
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -209,7 +209,8 @@ fn decode_sector(sector: &[u8]) -> Result<Option<(u64, Meta)>, MetaError> {
         generation: take.u64(),
         durable_batch: take.u64(),
     };
-    Ok(Some((sequence, meta)))
+    let counts_on = sequence < u64::MAX / 2 && meta.generation < u64::MAX / 2;
+    Ok(counts_on.then_some((sequence, meta)))
 }
 
 #[cfg(test)]

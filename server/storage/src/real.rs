@@ -1,7 +1,9 @@
 //! `RealDisk`: a directory of the operating system's file system.
 
 use std::fs::File;
-use std::io::{self, IoSlice};
+use std::io;
+#[cfg(target_os = "linux")]
+use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;

@@ -227,7 +227,7 @@ impl<D: Disk> Storage<D> {
             start: log.start(),
             last: log.last(),
             epochs: epochs.entries,
-            commit: found.hints.commit.max(at_snapshot),
+            commit: found.hints.commit.min(log.last().zxid).max(at_snapshot),
             digest: (found.hints.digest_zxid, found.hints.digest),
             clean: found.clean,
             truncated: found.torn.map(|(file, offset, reason)| Truncated { file, offset, reason }),

@@ -10,6 +10,7 @@
 
 use quorate_types::frame::{FRAME_BYTES_MAX, HEADER_BYTES as FRAME_HEADER_BYTES};
 
+use super::segment::SEQUENCE_MAX;
 use super::{Hints, Position};
 use crate::bytes_le::{Put, Take, crc32c};
 use quorate_types::Zxid;
@@ -93,6 +94,7 @@ impl BatchHeader {
         };
         let legal = header.segment_id == segment_id
             && header.durable_sequence < header.sequence
+            && header.sequence <= SEQUENCE_MAX
             && payload_bytes as usize <= PAYLOAD_BYTES_MAX
             && count as usize <= payload_bytes as usize / FRAME_HEADER_BYTES
             && (count == 0) == (payload_bytes == 0);
@@ -153,5 +155,6 @@ mod tests {
         check(BatchHeader { count: 0, ..header() });
         check(BatchHeader { count: 2, ..header() });
         check(BatchHeader { durable_sequence: 18, ..header() });
+        check(BatchHeader { sequence: u64::MAX, ..header() });
     }
 }

@@ -8,9 +8,6 @@ use super::segment::{DATA_OFFSET, IndexEntry, Segment};
 use crate::DiskFile;
 use crate::error::{Corruption, During, IoError};
 
-/// Bytes read at once: a little more than what the index makes a search skip.
-const PIECE_BYTES: usize = 256 * 1024;
-
 /// Why records could not be read.
 #[derive(Debug)]
 pub(crate) enum ReadError {
@@ -25,7 +22,11 @@ impl From<IoError> for ReadError {
 }
 
 /// The place after the record `zxid`, or `None` if no segment holds it.
-pub(crate) fn find_position<F: DiskFile>(segments: &[Segment<F>], zxid: Zxid) -> Result<Option<Position>, ReadError> {
+pub(crate) fn find_position<F: DiskFile>(
+    segments: &[Segment<F>],
+    zxid: Zxid,
+    piece_bytes: usize,
+) -> Result<Option<Position>, ReadError> {
     let Some(segment) = segments.iter().rev().find(|segment| segment.start.zxid <= zxid) else { return Ok(None) };
     let entry = entry_before(segment, zxid);
     let known = [segment.start, segment.last, entry.prev];
@@ -33,7 +34,7 @@ pub(crate) fn find_position<F: DiskFile>(segments: &[Segment<F>], zxid: Zxid) ->
         return Ok(Some(position));
     }
     let mut found = None;
-    visit_segment(segment, entry, &mut |frame| {
+    visit_segment(segment, entry, piece_bytes, &mut |frame| {
         if frame.zxid() == zxid {
             found = Some(Position { zxid, chain: frame.chain() });
         }
@@ -46,6 +47,7 @@ pub(crate) fn find_position<F: DiskFile>(segments: &[Segment<F>], zxid: Zxid) ->
 pub(crate) fn visit_after<F: DiskFile>(
     segments: &[Segment<F>],
     after: Zxid,
+    piece_bytes: usize,
     mut visit: impl FnMut(Frame) -> bool,
 ) -> Result<Option<()>, ReadError> {
     let holding = segments.partition_point(|segment| segment.start.zxid <= after);
@@ -54,7 +56,7 @@ pub(crate) fn visit_after<F: DiskFile>(
     for segment in &segments[first..] {
         let entry = entry_before(segment, after);
         found |= entry.prev.zxid == after;
-        let more = visit_segment(segment, entry, &mut |frame| {
+        let more = visit_segment(segment, entry, piece_bytes, &mut |frame| {
             if frame.zxid() <= after {
                 found |= frame.zxid() == after;
                 true
@@ -77,9 +79,10 @@ fn entry_before<F>(segment: &Segment<F>, zxid: Zxid) -> IndexEntry {
 fn visit_segment<F: DiskFile>(
     segment: &Segment<F>,
     entry: IndexEntry,
+    piece_bytes: usize,
     visit: &mut impl FnMut(Frame) -> bool,
 ) -> Result<bool, ReadError> {
-    let mut reader = BatchReader::new(segment, entry.offset, PIECE_BYTES);
+    let mut reader = BatchReader::new(segment, entry.offset, piece_bytes);
     let mut at = entry.prev;
     let mut more = true;
     while more && at.zxid < segment.last.zxid {

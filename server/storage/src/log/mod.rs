@@ -2,7 +2,7 @@
 //!
 //! The log is a sequence of preallocated segments; a segment is a sequence of batches; a batch holds the frames of one
 //! [`Log::append`], which is one write and one sync. Nothing is ever overwritten: a truncation, and a start, begin a new
-//! segment that takes the place of what follows its starting point (see [`segment`]), so a crash at any moment leaves
+//! segment that takes the place of what follows its starting point (see `segment`), so a crash at any moment leaves
 //! either the old history or the new one.
 //!
 //! Invariant: `last` is durable, and every record from `start` to `last` continues the one before it.
@@ -15,6 +15,9 @@ mod recover;
 mod replace;
 mod segment;
 mod write;
+
+#[cfg(test)]
+mod tests;
 
 use quorate_types::{ClusterId, Epoch, Frame, Zxid};
 use thiserror::Error;
@@ -32,6 +35,10 @@ use crate::{Disk, DiskFile};
 /// The default size of a segment.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Bytes read from a segment at once: at least what the index makes a search skip, at most what a cache likes.
+const READ_PIECE_BYTES_MIN: usize = 64 * 1024;
+const READ_PIECE_BYTES_MAX: usize = 1024 * 1024;
+
 /// A place in the history: after the record `zxid`, with the chain hash of everything up to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
@@ -44,7 +51,7 @@ pub struct Position {
 /// What a batch says besides its records, to help the next start: nothing depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
-    /// Known to be committed when the batch was written.
+    /// Known to be committed when the batch was written; a follower may hear of commits before it has the records.
     pub commit: Zxid,
     /// The zxid to which `digest` belongs.
     pub digest_zxid: Zxid,
@@ -276,7 +283,8 @@ impl<D: Disk> Log<D> {
         if after == self.last.zxid {
             return Ok(frames);
         }
-        let found = visit_after(&self.segments, after, |frame| {
+        let piece_bytes = bytes_max.clamp(READ_PIECE_BYTES_MIN, READ_PIECE_BYTES_MAX);
+        let found = visit_after(&self.segments, after, piece_bytes, |frame| {
             if !frames.is_empty() && bytes + frame.bytes().len() > bytes_max {
                 return false;
             }
@@ -295,7 +303,7 @@ impl<D: Disk> Log<D> {
         if zxid == self.last.zxid {
             return Ok(Some(self.last));
         }
-        Ok(find_position(&self.segments, zxid)?)
+        Ok(find_position(&self.segments, zxid, READ_PIECE_BYTES_MIN)?)
     }
 
     /// Removes all records after `zxid`, durably.

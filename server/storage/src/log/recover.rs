@@ -195,7 +195,7 @@ impl<F: DiskFile> Scan<F> {
     }
 
     fn cut_after(&mut self, start: Position, path: &str) -> Result<(), ReadError> {
-        match find_position(&self.segments, start.zxid)? {
+        match find_position(&self.segments, start.zxid, PIECE_BYTES)? {
             Some(found) if found == start => {}
             _ => {
                 let reason = format!("the segment begins after {start:?}, which is not in the history before it");

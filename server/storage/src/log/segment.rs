@@ -16,6 +16,10 @@ pub(crate) const DATA_OFFSET: u64 = 4096;
 /// Batch bytes between two entries of a segment's index: what a read has to skip at most, besides one batch.
 const INDEX_STEP_BYTES: u64 = 64 * 1024;
 
+/// The greatest sequence of a batch, and id of a segment, that is believed: no log gets there, and nothing that counts
+/// on from there overflows.
+pub(crate) const SEQUENCE_MAX: u64 = u64::MAX / 2;
+
 const HEADER_COPY_OFFSETS: [usize; 2] = [0, 2048];
 const HEADER_BYTES: usize = 64;
 const MAGIC: u64 = u64::from_le_bytes(*b"QRTE-LOG");
@@ -58,12 +62,13 @@ impl SegmentHeader {
             if take.u64() != MAGIC || take.u32() != crc32c(&copy[12..]) || take.u32() != VERSION {
                 return None;
             }
-            Some(SegmentHeader {
+            let header = SegmentHeader {
                 cluster_id: ClusterId(take.u64()),
                 segment_id: take.u64(),
                 first_sequence: take.u64(),
                 start: Position { zxid: Zxid(take.u64()), chain: take.u64() },
-            })
+            };
+            (1..=SEQUENCE_MAX).contains(&header.first_sequence).then_some(header)
         })
     }
 }

@@ -182,7 +182,12 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        self.change(|machine| machine.sync_dir(dir))
+        self.change(|machine| {
+            if machine.rng.chance(machine.faults.sync_error) {
+                return Err(io::Error::other("simulated sync error"));
+            }
+            machine.sync_dir(dir)
+        })
     }
 }
 

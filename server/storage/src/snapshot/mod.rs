@@ -117,6 +117,9 @@ impl<D: Disk> Snapshots<D> {
 
     fn load(&mut self) -> Result<(), IoError> {
         let dir = layout::generation_dir(self.generation);
+        // A name that is seen now may be one that a loss of power still takes back: before the others are purged
+        // because of it, it has to be certain.
+        self.dir.sync_dir(&dir)?;
         for name in self.dir.disk.list(&dir).during("list", &dir)? {
             match Name::parse(&name) {
                 Name::Unfinished => self.dir.remove(&format!("{dir}/{name}"))?,
@@ -279,3 +282,6 @@ impl<D: Disk> Snapshots<D> {
 pub(crate) fn file_len<F: DiskFile>(file: &F, path: &str) -> Result<u64, IoError> {
     file.len().during("measure", path)
 }
+
+#[cfg(test)]
+mod tests;

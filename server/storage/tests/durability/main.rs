@@ -5,6 +5,7 @@
 mod crash_points;
 mod damage;
 mod full_disk;
+mod lying_disk;
 mod model;
 mod real_disk;
 mod run;

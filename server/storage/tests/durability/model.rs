@@ -75,7 +75,20 @@ impl Model {
     /// Records that continue the history.
     pub(crate) fn new_frames(&self, rng: &mut Rng, count: u64) -> Vec<Frame> {
         let mut last = self.last();
-        (0..count).map(|_| new_frame(rng, &mut last)).collect()
+        let frame = |_| {
+            let len = match rng.below(40) {
+                0 => 20_000,
+                1..=3 => rng.below(9_000),
+                _ => rng.below(300),
+            };
+            new_frame(rng, &mut last, len)
+        };
+        (0..count).map(frame).collect()
+    }
+
+    /// One record that continues the history, of an ordinary size.
+    pub(crate) fn small_frame(&self, rng: &mut Rng) -> Frame {
+        new_frame(rng, &mut self.last(), 200)
     }
 
     /// The history without what follows a record.
@@ -163,7 +176,7 @@ impl Model {
     }
 }
 
-fn new_frame(rng: &mut Rng, last: &mut Position) -> Frame {
+fn new_frame(rng: &mut Rng, last: &mut Position, len: u64) -> Frame {
     let marker = last.zxid == Zxid::ZERO || rng.chance(50_000);
     let (kind, zxid) = if marker {
         let epoch = Epoch(last.zxid.epoch().0 + 1 + rng.below(2) as u32);
@@ -171,12 +184,7 @@ fn new_frame(rng: &mut Rng, last: &mut Position) -> Frame {
     } else {
         (FrameKind::Txn, last.zxid.next())
     };
-    let len = match rng.below(40) {
-        0 => 20_000,
-        1..=3 => rng.below(9_000),
-        _ => rng.below(300),
-    };
-    let payload: Vec<u8> = (0..len).map(|_| rng.next_u64() as u8).collect();
+    let payload: Vec<u8> = (0..len.div_ceil(8)).flat_map(|_| rng.next_u64().to_le_bytes()).collect();
     let frame = Frame::encode(kind, zxid, last.chain, &payload);
     *last = position(&frame);
     frame

@@ -5,7 +5,7 @@
 use super::run::{Run, Totals};
 
 /// Enough to meet every kind of fault in every kind of operation, in a few seconds.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 100;
 
 #[test]
 fn what_was_reported_survives_every_schedule() {
