@@ -98,7 +98,7 @@ impl Channel {
         };
         // It comes back when the call is finished, which can be before its caller looks.
         permit.forget();
-        Pending { shared: &self.shared, step: Step::New(Some(request)) }.await
+        Pending { shared: &self.shared, request: Some(request), id: None }.await
     }
 
     /// The number of the newest call.
@@ -174,55 +174,48 @@ impl Shared {
 /// A call under way. Dropping it gives the call up; a write that was sent may still take effect.
 struct Pending<'a> {
     shared: &'a Shared,
-    step: Step,
+    /// Until it is polled for the first time.
+    request: Option<Request>,
+    /// From then on until its outcome is taken.
+    id: Option<Id>,
 }
 
-enum Step {
-    New(Option<Request>),
-    Begun(Id),
-    Over,
+impl Pending<'_> {
+    fn begin(&mut self, request: Request, waker: Waker) -> Result<(), Error> {
+        let (id, sooner) = self.shared.update(|state, after| state.begin(request, waker, after))?;
+        self.id = Some(id);
+        self.shared.wanted.notify_one();
+        if sooner {
+            self.shared.sooner.notify_one();
+        }
+        Ok(())
+    }
 }
 
 impl Future for Pending<'_> {
     type Output = Result<Answer, Failed>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let shared = self.shared;
-        match &mut self.step {
-            Step::New(request) => {
-                let Some(request) = request.take() else { return Poll::Pending };
-                let waker = context.waker().clone();
-                match shared.update(|state, after| state.begin(request, waker, after)) {
-                    Ok((id, sooner)) => {
-                        self.step = Step::Begun(id);
-                        shared.wanted.notify_one();
-                        if sooner {
-                            shared.sooner.notify_one();
-                        }
-                        Poll::Pending
-                    }
-                    Err(failed) => {
-                        self.step = Step::Over;
-                        Poll::Ready(Err(failed))
-                    }
-                }
-            }
-            Step::Begun(id) => {
-                let Some(outcome) = shared.state.lock().poll(*id, context.waker()) else { return Poll::Pending };
-                self.step = Step::Over;
-                Poll::Ready(outcome.map(|(zxid, reply)| Answer { zxid, reply }))
-            }
-            Step::Over => Poll::Pending,
+        if let Some(request) = self.request.take() {
+            return match self.begin(request, context.waker().clone()) {
+                Ok(()) => Poll::Pending,
+                Err(error) => Poll::Ready(Err(Failed::for_good(error))),
+            };
         }
+        let Some(id) = self.id else { return Poll::Pending };
+        let Some(outcome) = self.shared.state.lock().poll(id, context.waker()) else { return Poll::Pending };
+        self.id = None;
+        Poll::Ready(outcome.map(|(zxid, reply)| Answer { zxid, reply }))
     }
 }
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        match self.step {
-            Step::New(Some(_)) => self.shared.permits.add_permits(1),
-            Step::Begun(id) => self.shared.update(|state, after| state.abandon(id, after)),
-            Step::New(None) | Step::Over => {}
+        if self.request.is_some() {
+            self.shared.permits.add_permits(1);
+        }
+        if let Some(id) = self.id {
+            self.shared.update(|state, after| state.abandon(id, after));
         }
     }
 }

@@ -40,6 +40,8 @@ mod connection;
 mod core;
 mod data;
 mod error;
+#[cfg(test)]
+mod fake;
 mod header;
 mod mode;
 pub mod ops;
@@ -49,6 +51,8 @@ mod request_ids;
 mod seen;
 mod session;
 mod stat;
+#[cfg(test)]
+mod tests;
 mod unary;
 mod watch;
 

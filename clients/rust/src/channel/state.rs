@@ -75,10 +75,10 @@ impl After {
 
 impl State {
     /// Begins a call. The second value says whether the times to look for late calls have changed.
-    pub(super) fn begin(&mut self, request: Request, waker: Waker, after: &mut After) -> Result<(Id, bool), Failed> {
+    pub(super) fn begin(&mut self, request: Request, waker: Waker, after: &mut After) -> Result<(Id, bool), Error> {
         if let Some(error) = &self.closed {
             after.finished += 1;
-            return Err(Failed::for_good(error.clone()));
+            return Err(error.clone());
         }
         let Request { operation, writes, repeatable, deadline } = request;
         self.issued += 1;

@@ -55,7 +55,8 @@ fn a_status_that_no_server_of_ours_wrote_is_read_by_its_code() {
     check(tonic::Code::Cancelled, Reason::DeadlineExceeded);
     check(tonic::Code::Unimplemented, Reason::Unimplemented);
     check(tonic::Code::NotFound, Reason::Protocol);
-    let foreign = ErrorDetails::with_error_info("NO_NODE", "example.org", std::iter::empty::<(String, String)>());
+    let foreign =
+        ErrorDetails::with_error_info("NO_NODE", "example.org", std::collections::HashMap::<String, String>::new());
     let status = tonic::Status::with_error_details(tonic::Code::Unavailable, "", foreign);
     assert_eq!(Error::from(status).reason(), Reason::ConnectionLost);
 }

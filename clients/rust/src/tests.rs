@@ -1,0 +1,5 @@
+//! The client against a fake server with faults.
+
+mod calls;
+mod sessions;
+mod watches;
