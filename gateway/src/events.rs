@@ -3,6 +3,7 @@
 //! Each event is encoded once, into the one buffer of its stream; all that is ready at one time leaves in one piece.
 //! An event of the initial state has no id: whoever is cut off within it has to begin again, and does.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -23,7 +24,7 @@ use crate::hex::Hex;
 use crate::metrics::{Active, Metrics};
 use crate::position::Position;
 use crate::problem::Problem;
-use crate::representation::{DataText, StatDocument};
+use crate::representation::{Encoding, StatDocument, data_text};
 
 /// A piece that has grown so large leaves, even if more is ready: other connections want their turn.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -72,9 +73,14 @@ pub(crate) struct EventDocument<'a> {
     watch: Option<&'a str>,
     /// The znode's metadata after the change; for a deletion, the last.
     stat: StatDocument,
-    /// If asked for.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    data: Option<DataText<'a>>,
+    /// The data, as `encoding` says; null for null data. Missing unless it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required = false, example = "hello")]
+    data: Option<Option<Cow<'a, str>>>,
+    /// How `data` is to be read. Missing without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    encoding: Option<Encoding>,
 }
 
 /// Of a bookmark: everything up to the state was told.
@@ -181,6 +187,7 @@ impl Frames {
             kind => kind.as_str(),
         };
         self.write_id();
+        let (text, encoding) = with_data.then(|| data_text(event.data.as_ref())).unzip();
         let document = EventDocument {
             kind: event.kind.as_str(),
             path: &event.path,
@@ -189,7 +196,8 @@ impl Frames {
             initial,
             watch: name(&self.watches, index),
             stat: StatDocument::from(&event.stat),
-            data: with_data.then(|| DataText::from(event.data.as_ref())),
+            data: text,
+            encoding,
         };
         let id = if initial { "" } else { &self.id };
         write_frame(&mut self.buffer, name_of_event, id, &document);

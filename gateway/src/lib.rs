@@ -30,6 +30,9 @@ mod serve;
 mod session;
 mod time;
 
+#[cfg(test)]
+mod tests;
+
 use axum::Router;
 use axum::extract::Request;
 use axum::routing::{self, MethodRouter};

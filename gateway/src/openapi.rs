@@ -4,7 +4,7 @@ use bytes::Bytes;
 use utoipa::OpenApi as _;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::{OpenApi, RefOr, Required};
 
 use crate::api;
@@ -47,12 +47,25 @@ pub fn openapi() -> OpenApi {
         .into_iter()
         .map(|(path, item)| (path.replace("{*path}", "{path}"), item))
         .collect();
+    if let Some(components) = &mut document.components {
+        components.schemas.values_mut().for_each(widen);
+    }
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
             complete(path, method, operation);
         }
     }
     document
+}
+
+/// The generator calls an unsigned number of 32 bits `int32`, which would lose the greater half.
+fn widen(schema: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::Object(object)) = schema else { return };
+    let is_unsigned = object.minimum.is_some() && object.maximum.is_none();
+    if is_unsigned && object.format == Some(SchemaFormat::KnownFormat(KnownFormat::Int32)) {
+        object.format = Some(SchemaFormat::KnownFormat(KnownFormat::Int64));
+    }
+    object.properties.values_mut().for_each(widen);
 }
 
 /// The document as JSON.

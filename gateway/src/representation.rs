@@ -113,7 +113,7 @@ pub(crate) struct StatDocument {
     #[schema(example = 0)]
     aversion: i32,
     /// The session that owns an ephemeral znode; null for every other kind.
-    #[schema(value_type = Option<String>, example = json!(null), pattern = "^0x[0-9a-f]{1,16}$")]
+    #[schema(value_type = Option<String>, required, example = json!(null), pattern = "^0x[0-9a-f]{1,16}$")]
     ephemeral_owner: Option<Hex>,
     /// Bytes of its data; 0 for null data.
     #[schema(example = 5)]
@@ -160,24 +160,12 @@ pub(crate) enum Encoding {
     Base64,
 }
 
-/// Data as JSON has it.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Data)]
-pub(crate) struct DataText<'a> {
-    /// The data, as `encoding` says; null for null data, which differs from empty data.
-    #[schema(value_type = Option<String>, required, example = "hello")]
-    data: Option<Cow<'a, str>>,
-    /// How `data` is to be read: as text where it is valid UTF-8.
-    encoding: Encoding,
-}
-
-impl<'a> From<Option<&'a Bytes>> for DataText<'a> {
-    fn from(data: Option<&'a Bytes>) -> DataText<'a> {
-        match data.map(|bytes| std::str::from_utf8(bytes).map_err(|_| bytes)) {
-            None => DataText { data: None, encoding: Encoding::Utf8 },
-            Some(Ok(text)) => DataText { data: Some(Cow::Borrowed(text)), encoding: Encoding::Utf8 },
-            Some(Err(bytes)) => DataText { data: Some(Cow::Owned(STANDARD.encode(bytes))), encoding: Encoding::Base64 },
-        }
+/// Data as JSON has it: the text, absent for null data, and how it is to be read.
+pub(crate) fn data_text(data: Option<&Bytes>) -> (Option<Cow<'_, str>>, Encoding) {
+    match data.map(|bytes| std::str::from_utf8(bytes).map_err(|_| bytes)) {
+        None => (None, Encoding::Utf8),
+        Some(Ok(text)) => (Some(Cow::Borrowed(text)), Encoding::Utf8),
+        Some(Err(bytes)) => (Some(Cow::Owned(STANDARD.encode(bytes))), Encoding::Base64),
     }
 }
 
@@ -188,9 +176,11 @@ pub(crate) struct Envelope<'a> {
     /// The znode.
     #[schema(example = "/app/config")]
     pub(crate) path: &'a str,
-    /// Its data.
-    #[serde(flatten)]
-    pub(crate) data: DataText<'a>,
+    /// Its data, as `encoding` says; null for null data, which differs from empty data.
+    #[schema(value_type = Option<String>, required, example = "hello")]
+    pub(crate) data: Option<Cow<'a, str>>,
+    /// How `data` is to be read: as text where it is valid UTF-8.
+    pub(crate) encoding: Encoding,
     /// Its metadata.
     pub(crate) stat: StatDocument,
 }
@@ -329,11 +319,12 @@ mod tests {
     fn data_is_shown_as_text_where_it_is_text() {
         let shown = |bytes: Option<&'static [u8]>| {
             let bytes = bytes.map(Bytes::from_static);
-            serde_json::to_string(&DataText::from(bytes.as_ref())).unwrap()
+            let (text, encoding) = data_text(bytes.as_ref());
+            (text.map(Cow::into_owned), encoding)
         };
-        assert_eq!(shown(None), r#"{"data":null,"encoding":"utf8"}"#);
-        assert_eq!(shown(Some(b"")), r#"{"data":"","encoding":"utf8"}"#);
-        assert_eq!(shown(Some("ü\n".as_bytes())), r#"{"data":"ü\n","encoding":"utf8"}"#);
-        assert_eq!(shown(Some(b"\xff\x00")), r#"{"data":"/wA=","encoding":"base64"}"#);
+        assert_eq!(shown(None), (None, Encoding::Utf8));
+        assert_eq!(shown(Some(b"")), (Some(String::new()), Encoding::Utf8));
+        assert_eq!(shown(Some("ü\n".as_bytes())), (Some("ü\n".to_owned()), Encoding::Utf8));
+        assert_eq!(shown(Some(b"\xff\x00")), (Some("/wA=".to_owned()), Encoding::Base64));
     }
 }

@@ -1,5 +1,7 @@
 //! `/v1/children/{path}`: the children of one znode, in pages.
 
+use std::borrow::Cow;
+
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
@@ -12,7 +14,7 @@ use crate::gateway::Gateway;
 use crate::hex::Hex;
 use crate::options::{self, Consistency};
 use crate::problem::{Problem, ProblemDocument};
-use crate::representation::{DataText, StatDocument};
+use crate::representation::{Encoding, StatDocument, data_text};
 use crate::{page, path, query};
 
 const PREFIX: &str = "/v1/children/";
@@ -71,7 +73,7 @@ pub(crate) struct ChildrenPage<'a> {
     /// The children.
     children: Vec<ChildDocument<'a>>,
     /// Where the next page begins; null if this is the last one.
-    #[schema(example = json!(null))]
+    #[schema(required, example = json!(null))]
     next_page_token: Option<String>,
 }
 
@@ -86,20 +88,22 @@ pub(crate) struct ChildDocument<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     stat: Option<StatDocument>,
-    /// If asked for and allowed.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    data: Option<DataText<'a>>,
+    /// The data, as `encoding` says; null for null data. Missing unless it was asked for and the caller may read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required = false, example = "hello")]
+    data: Option<Option<Cow<'a, str>>>,
+    /// How `data` is to be read. Missing without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    encoding: Option<Encoding>,
 }
 
 impl<'a> ChildDocument<'a> {
     fn new(child: &'a Child, with: With) -> ChildDocument<'a> {
         // Data that the caller may not read comes without a stat; data that is null comes with one.
         let readable = with.data && child.stat.is_some();
-        ChildDocument {
-            name: &child.name,
-            stat: child.stat.as_ref().map(StatDocument::from),
-            data: readable.then(|| DataText::from(child.data.as_ref())),
-        }
+        let (text, encoding) = readable.then(|| data_text(child.data.as_ref())).unzip();
+        ChildDocument { name: &child.name, stat: child.stat.as_ref().map(StatDocument::from), data: text, encoding }
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct ClusterDocument<'a> {
     #[schema(example = 1)]
     epoch: u32,
     /// The leader that it knows; null if it knows none.
-    #[schema(example = 1)]
+    #[schema(required, example = 1)]
     leader_id: Option<u32>,
     /// The server that answered.
     #[schema(example = 1)]
@@ -84,7 +84,7 @@ pub(crate) struct StorageDocument {
     #[schema(value_type = String, example = "0x100000002", pattern = "^0x[0-9a-f]{1,16}$")]
     durable_zxid: Hex,
     /// The newest snapshot; null if there is none.
-    #[schema(value_type = Option<String>, example = json!(null), pattern = "^0x[0-9a-f]{1,16}$")]
+    #[schema(value_type = Option<String>, required, example = json!(null), pattern = "^0x[0-9a-f]{1,16}$")]
     snapshot_zxid: Option<Hex>,
     /// Writes are refused for lack of space.
     full: bool,

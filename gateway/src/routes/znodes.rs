@@ -17,7 +17,7 @@ use crate::etag::{BadCondition, Condition, Form, Tagged};
 use crate::gateway::Gateway;
 use crate::options::{self, Consistency, Preference};
 use crate::problem::{Problem, ProblemDocument};
-use crate::representation::{ENVELOPE_TYPE, Envelope, RAW_TYPE, SentEnvelope, StatDocument, Written};
+use crate::representation::{ENVELOPE_TYPE, Envelope, RAW_TYPE, SentEnvelope, StatDocument, Written, data_text};
 use crate::{body, header, path, query};
 
 /// Where the znodes are. A znode's path follows, without its leading slash.
@@ -350,7 +350,8 @@ fn represent(answer: Answer, form: Form, path: &str, data: Option<Bytes>, stat: 
             answer.body(RAW_TYPE, Body::empty()).field((header::DATA_NULL, HeaderValue::from_static("true")))
         }
         (Form::Envelope, data) => {
-            answer.envelope(&Envelope { path, data: data.as_ref().into(), stat: StatDocument::from(stat) })
+            let (text, encoding) = data_text(data.as_ref());
+            answer.envelope(&Envelope { path, data: text, encoding, stat: StatDocument::from(stat) })
         }
     }
 }

@@ -1,0 +1,203 @@
+//! A server that knows no tree: each test says what it answers, and looks at what was asked. Real gRPC over memory.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use quorate_client::Client;
+use quorate_proto::v1;
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
+use tonic::transport::Server;
+use tonic::{Request, Response, Status, Streaming};
+use v1::cluster_service_server::{ClusterService, ClusterServiceServer};
+use v1::session_service_server::{SessionService, SessionServiceServer};
+use v1::watch_service_server::{WatchService, WatchServiceServer};
+
+pub(super) use v1::channel_operation::Operation;
+pub(super) use v1::channel_reply::Result as Reply;
+
+/// What the fake says of itself.
+pub(super) const CLUSTER_ID: u64 = 0x5eed;
+/// The newest state of the fake; its answers are from the one before.
+pub(super) const NEWEST_ZXID: u64 = 0x1_0000_0010;
+/// The state that each answer shows.
+pub(super) const ZXID: u64 = 0x1_0000_000a;
+
+type Streamed<M> = Pin<Box<dyn Stream<Item = Result<M, Status>> + Send>>;
+type Answers = dyn Fn(&Operation) -> Reply + Send + Sync;
+type Tellings = dyn Fn(&v1::WatchCreate) -> Vec<v1::watch_item::Item> + Send + Sync;
+
+/// See the module.
+#[derive(Clone)]
+pub(super) struct Fake(Arc<Script>);
+
+struct Script {
+    answers: Box<Answers>,
+    tellings: Box<Tellings>,
+    serving: bool,
+    asked: Mutex<Vec<Operation>>,
+    watched: Mutex<Vec<v1::WatchCreate>>,
+}
+
+impl Fake {
+    fn new(answers: Box<Answers>, tellings: Box<Tellings>, serving: bool) -> Fake {
+        Fake(Arc::new(Script { answers, tellings, serving, asked: Mutex::default(), watched: Mutex::default() }))
+    }
+
+    /// A server that answers every operation so.
+    pub(super) fn answering(answers: impl Fn(&Operation) -> Reply + Send + Sync + 'static) -> Fake {
+        Fake::new(Box::new(answers), Box::new(|_| Vec::new()), true)
+    }
+
+    /// A server that refuses every operation for this reason.
+    pub(super) fn refusing(reason: v1::ErrorReason) -> Fake {
+        Fake::answering(move |_| refusal(reason))
+    }
+
+    /// A server that tells every watch so, and then nothing more.
+    pub(super) fn telling(
+        tellings: impl Fn(&v1::WatchCreate) -> Vec<v1::watch_item::Item> + Send + Sync + 'static,
+    ) -> Fake {
+        Fake::new(Box::new(|_| refusal(v1::ErrorReason::Internal)), Box::new(tellings), true)
+    }
+
+    /// A server without a quorum.
+    pub(super) fn unready() -> Fake {
+        Fake::new(Box::new(|_| refusal(v1::ErrorReason::Unavailable)), Box::new(|_| Vec::new()), false)
+    }
+
+    /// The operations that were asked for since the last time.
+    pub(super) fn asked(&self) -> Vec<Operation> {
+        std::mem::take(&mut self.0.asked.lock().unwrap())
+    }
+
+    /// The watches that were begun since the last time.
+    pub(super) fn watched(&self) -> Vec<v1::WatchCreate> {
+        std::mem::take(&mut self.0.watched.lock().unwrap())
+    }
+
+    /// A client of this server alone.
+    pub(super) fn client(&self) -> Client {
+        let (connections, incoming) = mpsc::unbounded_channel::<DuplexStream>();
+        let fake = self.clone();
+        let incoming = UnboundedReceiverStream::new(incoming).map(Ok::<_, std::io::Error>);
+        let serve = Server::builder()
+            .add_service(SessionServiceServer::new(fake.clone()))
+            .add_service(WatchServiceServer::new(fake.clone()))
+            .add_service(ClusterServiceServer::new(fake))
+            .serve_with_incoming(incoming);
+        tokio::spawn(serve);
+        Client::builder()
+            .connector(move |_| {
+                let (ours, theirs) = tokio::io::duplex(64 * 1024);
+                let sent = connections.send(theirs).map_err(std::io::Error::other);
+                async move { sent.map(|()| ours) }
+            })
+            .connect_timeout(Duration::from_secs(1))
+            .idempotent_writes(false)
+            .build()
+    }
+}
+
+/// The answer of a server that refuses.
+pub(super) fn refusal(reason: v1::ErrorReason) -> Reply {
+    let message = format!("refused: {}", reason.as_str_name());
+    Reply::Error(v1::Error { reason: reason.into(), message, path: None, retry_after_ms: None })
+}
+
+fn header() -> Option<v1::ReplyHeader> {
+    let role = v1::Role::Leading.into();
+    Some(v1::ReplyHeader { cluster_id: CLUSTER_ID, server_id: 1, role, epoch: 1, zxid: NEWEST_ZXID })
+}
+
+#[tonic::async_trait]
+impl SessionService for Fake {
+    type KeepAliveStream = Streamed<v1::KeepAliveResponse>;
+    type ChannelStream = Streamed<v1::ChannelResponse>;
+
+    async fn open(&self, _: Request<v1::OpenRequest>) -> Result<Response<v1::OpenResponse>, Status> {
+        Err(Status::unimplemented("the gateway uses the Channel"))
+    }
+
+    async fn keep_alive(
+        &self,
+        _: Request<Streaming<v1::KeepAliveRequest>>,
+    ) -> Result<Response<Self::KeepAliveStream>, Status> {
+        Err(Status::unimplemented("the gateway uses the Channel"))
+    }
+
+    async fn close(&self, _: Request<v1::CloseRequest>) -> Result<Response<v1::CloseResponse>, Status> {
+        Err(Status::unimplemented("the gateway uses the Channel"))
+    }
+
+    async fn channel(
+        &self,
+        request: Request<Streaming<v1::ChannelRequest>>,
+    ) -> Result<Response<Self::ChannelStream>, Status> {
+        let script = self.0.clone();
+        let answers = request.into_inner().map(move |request| {
+            let items = request?.operations.into_iter().filter_map(|operation| {
+                let id = operation.id;
+                let operation = operation.operation?;
+                let result = Some((script.answers)(&operation));
+                script.asked.lock().unwrap().push(operation);
+                let reply = v1::ChannelReply { id, zxid: ZXID, result };
+                Some(v1::ChannelItem { item: Some(v1::channel_item::Item::Reply(reply)) })
+            });
+            Ok(v1::ChannelResponse { header: header(), items: items.collect() })
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+}
+
+#[tonic::async_trait]
+impl WatchService for Fake {
+    type WatchStream = Streamed<v1::WatchResponse>;
+    type SubscribeStream = Streamed<v1::SubscribeResponse>;
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<v1::WatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let script = self.0.clone();
+        let (sender, responses) = mpsc::channel(64);
+        let mut requests = request.into_inner();
+        tokio::spawn(async move {
+            while let Some(Ok(request)) = requests.next().await {
+                let Some(v1::watch_request::Action::Create(create)) = request.action else { continue };
+                let items = (script.tellings)(&create).into_iter();
+                let items =
+                    items.map(|item| v1::WatchItem { watch_ids: vec![create.watch_id], item: Some(item) }).collect();
+                script.watched.lock().unwrap().push(create);
+                if sender.send(Ok(v1::WatchResponse { header: header(), items })).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(responses))))
+    }
+
+    async fn subscribe(&self, _: Request<v1::SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
+        Err(Status::unimplemented("the gateway uses Watch"))
+    }
+}
+
+#[tonic::async_trait]
+impl ClusterService for Fake {
+    async fn status(&self, _: Request<v1::StatusRequest>) -> Result<Response<v1::StatusResponse>, Status> {
+        Ok(Response::new(v1::StatusResponse {
+            header: header(),
+            version: "0.1.0".to_owned(),
+            serving: self.0.serving,
+            leader_id: u32::from(self.0.serving),
+            uptime_ms: 1_500,
+            state: Some(v1::StateSummary { znodes: 7, digest: vec![0xab; 16].into(), ..Default::default() }),
+            storage: Some(v1::StorageSummary { logged_zxid: NEWEST_ZXID, ..Default::default() }),
+            members: vec![v1::Member { server_id: 1, role: v1::Role::Leading.into(), zxid: NEWEST_ZXID }],
+            ..Default::default()
+        }))
+    }
+}
