@@ -228,4 +228,6 @@ fn missed_children(stat: Option<Stat>, since: Zxid) -> Option<ZkEvent> {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

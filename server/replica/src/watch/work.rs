@@ -87,11 +87,13 @@ impl Watches {
             Outcome::Paused => {}
             Outcome::Joined(cohort, moved) => {
                 for (first, watches) in moved {
+                    slice.charge_bytes(watches.len(), 0);
                     streams.place_all(&watches, first, |member| Stage::Behind(cohort, member));
                 }
             }
             Outcome::CaughtUp(groups) => {
                 for group in groups {
+                    slice.charge_bytes(group.watches.len(), 0);
                     let first = self.live.add(&group.key, &group.watches);
                     streams.place_all(&group.watches, first, Stage::Live);
                 }

@@ -67,7 +67,7 @@ fn each_kind_of_watch_is_triggered_by_its_changes_and_used_up_or_not() {
         }
         leave(&mut world, 1, letter, "/a/b");
         let before = world.watches.count();
-        world.txn(&[change.clone()]);
+        world.txn(core::slice::from_ref(&change));
         let mut told = world.told();
         told.iter_mut().for_each(|line| line.truncate(line.find('@').unwrap()));
         assert_eq!(told, expected, "{letter} {change:?}");
@@ -116,7 +116,7 @@ fn events_of_one_change_come_in_the_order_of_its_steps_and_each_connection_is_to
         for (outbox, letters, at) in watches {
             letters.chars().for_each(|letter| leave(&mut world, *outbox, letter, at));
         }
-        world.txn(&[change.clone()]);
+        world.txn(core::slice::from_ref(&change));
         assert_eq!(world.told(), expected, "{watches:?} {change:?}");
     };
     check(
