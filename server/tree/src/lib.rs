@@ -18,26 +18,33 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-pub mod acl;
-mod acl_table;
-mod apply;
+// One znode, and where it is kept.
 mod children;
-mod digest;
 mod index;
 mod keys;
-mod pending;
-mod read;
+mod slab;
+mod znode;
+
+// The state, and all that belongs to it besides znodes.
+mod acl_table;
+mod digest;
 mod reap;
-mod reply;
 mod requests;
 mod reserved;
 mod sessions;
-mod slab;
-mod snapshot;
 mod tree;
+
+// What is done with it.
+pub mod acl;
+mod apply;
+mod pending;
+mod read;
+mod reply;
+
+// What it was at an earlier zxid.
+mod snapshot;
 mod view;
 mod walk;
-mod znode;
 
 #[cfg(test)]
 pub(crate) mod tests;

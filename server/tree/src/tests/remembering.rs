@@ -1,5 +1,6 @@
 //! Request ids: a repeated write is answered as the first one was, for as long as is promised.
 
+use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::vec;
 
@@ -209,5 +210,3 @@ fn every_remembered_reply_survives_its_encoding() {
         }
     }
 }
-
-use std::borrow::ToOwned;

@@ -1,5 +1,6 @@
 //! The life of a session, as far as it is replicated.
 
+use alloc::borrow::ToOwned;
 use alloc::vec::Vec;
 
 use quorate_types::limits::{SESSION_TIMEOUT_MS_MAX, SESSION_TIMEOUT_MS_MIN};
@@ -99,5 +100,3 @@ fn a_long_list_of_ephemerals_stays_out_of_the_txn_and_goes_all_the_same() {
     assert_eq!((ensemble.changes.len(), ensemble.leader.ephemeral_count()), (600, 0));
     assert_eq!(ensemble.children("/"), ["zookeeper"]);
 }
-
-use std::borrow::ToOwned;
