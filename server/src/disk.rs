@@ -91,13 +91,12 @@ impl Disk {
     }
 
     /// Lets the threads finish what they have, marks the log as ended in order, and waits for them to end.
-    pub(crate) fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.snapshots.close();
         self.log.close();
-        for thread in [self.snapshot_thread, self.log_thread] {
-            if thread.join().is_err() {
-                tracing::error!("a disk thread has panicked");
-            }
+        let join = || [self.snapshot_thread, self.log_thread].into_iter().all(|thread| thread.join().is_ok());
+        if !matches!(tokio::task::spawn_blocking(join).await, Ok(true)) {
+            tracing::error!("a disk thread has panicked");
         }
     }
 }

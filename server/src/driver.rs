@@ -113,8 +113,7 @@ impl Driver {
             self.turn(tick);
         }
         self.say_goodbye();
-        // The disk threads end within one batch; nothing else is to be done on this runtime meanwhile.
-        self.disk.stop();
+        self.disk.stop().await;
     }
 
     /// Waits until there is something to do; says whether it is time for a tick.
@@ -323,7 +322,8 @@ impl Driver {
     /// Whether everything that was accepted is done.
     fn is_settled(&self) -> bool {
         let status = self.replica.status();
-        self.backlog.is_empty() && self.drained.clients.is_empty() && status.durable == status.logged
+        let is_heard = self.inbox.shared().is_drained() && self.drained.clients.is_empty() && self.backlog.is_empty();
+        is_heard && status.durable == status.logged
     }
 
     /// Tells every client that nothing more will come.

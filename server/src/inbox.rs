@@ -286,7 +286,7 @@ impl Shared {
     pub(crate) fn poll_drain(&self, cx: &mut Context<'_>, clients: bool, into: &mut Drained) -> Poll<()> {
         let mut lanes = self.lanes.lock();
         let has_clients = clients && !lanes.clients.is_empty();
-        if lanes.disk.is_empty() && lanes.ready.is_empty() && !has_clients && !lanes.closed {
+        if lanes.disk.is_empty() && lanes.ready.is_empty() && !has_clients {
             match &mut lanes.driver {
                 Some(driver) => driver.clone_from(cx.waker()),
                 driver => *driver = Some(cx.waker().clone()),
@@ -307,6 +307,11 @@ impl Shared {
         Poll::Ready(())
     }
 
+    /// Whether no client waits to be heard.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.lanes.lock().clients.is_empty()
+    }
+
     /// How much waits.
     pub(crate) fn queues(&self) -> Queues {
         let inbox_operations = self.lanes.lock().operations;
@@ -318,7 +323,7 @@ impl Shared {
         self.with_lanes(|lanes| lanes.disk.push(input));
     }
 
-    /// Accepts no request any more; the driver is woken to notice.
+    /// Accepts no request any more.
     pub(crate) fn close(&self) {
         let waiting = self.with_lanes(|lanes| {
             lanes.closed = true;

@@ -30,7 +30,7 @@ pub mod durable;
 pub mod grpc;
 mod handoff;
 pub mod inbox;
-mod listener;
+pub mod listener;
 mod mailbox;
 mod metrics;
 mod process;

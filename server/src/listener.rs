@@ -23,7 +23,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Binds to `address`, without listening yet: a port that is taken is noticed before a long recovery, and nobody waits
 /// for a server that cannot answer.
-pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
+pub fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -31,7 +31,7 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
 }
 
 /// Begins to listen.
-pub(crate) fn listen(socket: TcpSocket) -> std::io::Result<TcpListener> {
+pub fn listen(socket: TcpSocket) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 

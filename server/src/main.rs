@@ -1,1 +1,178 @@
-fn main(){}
+//! The program: what a user starts, and the only place where the server meets its own clients.
+//!
+//! `quorate` and `quorate serve` run a server with all its doors in one process. The HTTP door is the gateway, which
+//! speaks to the gRPC door as any client does, only without a socket in between.
+
+mod shutdown;
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use quorate::config::{Config, LogFormat, PrintAddresses, Settings};
+use quorate::server::{Local, Server};
+use quorate::{admin, listener};
+use quorate_client::Client;
+use tracing_subscriber::EnvFilter;
+
+use crate::shutdown::Signals;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The exit code after a failure to start, or of the server itself (`EX_SOFTWARE`).
+const EXIT_FAILURE: u8 = 70;
+
+/// The exit code for a configuration that makes no sense (`EX_CONFIG`).
+const EXIT_CONFIG: u8 = 78;
+
+/// How long requests by HTTP that are under way have when the server is told to stop.
+const HTTP_GRACE: Duration = Duration::from_secs(2);
+
+/// How long a start waits for the server to accept writes before it says where the doors are. It takes milliseconds;
+/// with a full disk there are only reads.
+const SERVING_WAIT: Duration = Duration::from_secs(5);
+
+/// Quorate: a coordination service with ZooKeeper's model. Without a command it runs a server.
+#[derive(Parser)]
+#[command(name = "quorate", version, about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a server: data in ./quorate-data, all doors on loopback
+    Serve(Box<Settings>),
+}
+
+fn main() -> ExitCode {
+    let command = match Cli::parse().command {
+        Some(command) => command,
+        // The settings may still come from the environment.
+        None => match Cli::parse_from(["quorate", "serve"]).command {
+            Some(command) => command,
+            None => return ExitCode::from(EXIT_FAILURE),
+        },
+    };
+    match command {
+        Command::Serve(settings) => serve(*settings),
+    }
+}
+
+fn serve(settings: Settings) -> ExitCode {
+    let config = settings.resolve(std::env::vars_os().map(|(name, _)| name)).map_err(anyhow::Error::from);
+    let config = match config.and_then(|config| start_log(&config).map(|()| config)) {
+        Ok(config) => config,
+        Err(error) => return fail(EXIT_CONFIG, &error),
+    };
+    // One thread does everything but the disk: on a few cores a hop between threads costs more than the work.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.context("cannot start the runtime").and_then(|runtime| runtime.block_on(run(&config))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(EXIT_FAILURE, &error),
+    }
+}
+
+fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
+    eprintln!("quorate: {error:#}");
+    ExitCode::from(code)
+}
+
+fn start_log(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log).with_context(|| format!("log cannot be {:?}", config.log))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}
+
+/// Runs a server until it is told to stop.
+async fn run(config: &Config) -> anyhow::Result<()> {
+    let mut signals = Signals::new().context("cannot listen for signals")?;
+    let listening = || format!("cannot listen on {} for HTTP", config.http);
+    let http = listener::bind(config.http).with_context(listening)?;
+    let mut server = Server::start(config).await?;
+    let http = listener::listen(http).with_context(listening)?;
+    let addresses = Addresses { http: http.local_addr().with_context(listening)?, grpc: server.grpc_address() };
+
+    let gateway = gateway_config(config);
+    server.register_metrics(|registry| gateway.metrics.register(registry));
+    let router = quorate_gateway::router_with(
+        local_client(server.local()),
+        gateway.clone(),
+        admin::routes(server.inbox().clone()),
+    );
+    let shutdown = gateway.shutdown.clone();
+    let http = tokio::spawn(async move { quorate_gateway::serve(http, router, &gateway).await });
+
+    server.serving(SERVING_WAIT).await;
+    print_addresses(config, &addresses).context("cannot print the addresses")?;
+    tokio::select! {
+        signal = signals.next() => tracing::info!(signal, "stopping"),
+        () = server.failed() => anyhow::bail!("the server has failed; the log says why"),
+    }
+    tokio::select! {
+        () = async {
+            shutdown.cancel();
+            if let Err(error) = http.await {
+                tracing::error!(error = %error, "the HTTP door has failed");
+            }
+            server.stop().await;
+        } => tracing::info!("stopped"),
+        signal = signals.next() => {
+            tracing::warn!(signal, "told to stop a second time: not waiting for what is under way");
+            std::process::exit(signals.exit_code());
+        }
+    }
+    Ok(())
+}
+
+fn gateway_config(config: &Config) -> quorate_gateway::Config {
+    let defaults = quorate_gateway::Config::default();
+    quorate_gateway::Config {
+        // Whoever opens the door to everybody does not want to be asked by which name.
+        origins: if config.insecure { quorate_gateway::Origins::Any } else { defaults.origins },
+        connections_max: config.connections_max,
+        drain_timeout: HTTP_GRACE,
+        serve_metrics: false,
+        ..defaults
+    }
+}
+
+/// A client of this very process.
+fn local_client(local: Local) -> Client {
+    Client::builder().addresses(["in-process"]).connector(move |_| std::future::ready(local.connect())).build()
+}
+
+struct Addresses {
+    http: std::net::SocketAddr,
+    grpc: std::net::SocketAddr,
+}
+
+/// Says on stdout where the doors are, for people or for programs.
+fn print_addresses(config: &Config, Addresses { http, grpc }: &Addresses) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match config.print_addresses {
+        PrintAddresses::Json => {
+            let object = serde_json::json!({ "http": http.to_string(), "grpc": grpc.to_string() });
+            writeln!(out, "{object}")?;
+        }
+        PrintAddresses::Text => {
+            writeln!(
+                out,
+                "Quorate {} serves; its data is in {}",
+                env!("CARGO_PKG_VERSION"),
+                config.data_dir.display()
+            )?;
+            writeln!(out, "  HTTP  http://{http}    try: curl -X PUT -d hello http://{http}/v1/znodes/greeting")?;
+            writeln!(out, "  gRPC  {grpc}           quorate.v1, with reflection")?;
+        }
+    }
+    out.flush()
+}

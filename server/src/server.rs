@@ -160,6 +160,19 @@ impl Server {
         self.inbox.shared().metrics.register(register);
     }
 
+    /// Waits until the server can serve writes, but no longer than `wait`.
+    pub async fn serving(&self, wait: Duration) {
+        const LOOK_AGAIN: Duration = Duration::from_millis(1);
+        let serving = async {
+            while !self.inbox.is_serving() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        if tokio::time::timeout(wait, serving).await.is_err() {
+            tracing::warn!("the server answers reads, but accepts no writes");
+        }
+    }
+
     /// Waits until the server has ended by itself, which it never does in good order.
     pub async fn failed(&mut self) {
         if let Err(error) = (&mut self.driver).await {
@@ -300,3 +313,6 @@ fn finish(
     );
     Ok(recovered)
 }
+
+#[cfg(test)]
+mod tests;
