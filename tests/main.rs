@@ -2,6 +2,7 @@
 //! server must do at each of its doors.
 #![allow(clippy::unwrap_used)]
 
+mod cluster;
 mod conformance;
 mod sim;
 mod tidy;

@@ -45,11 +45,7 @@ impl ChannelDoor {
         self.cluster_id
     }
 
-    pub(super) async fn perform(
-        &mut self,
-        operation: Operation,
-        deadline: Option<Duration>,
-    ) -> Result<Value, Failure> {
+    pub(super) async fn perform(&mut self, operation: Operation, deadline: Option<Duration>) -> Result<Value, Failure> {
         let (zxid, reply) = self.call(operation, deadline).await;
         let mut value = messages::result(reply).map_err(Failure::of)?;
         value["zxid"] = zxid.into();

@@ -17,7 +17,17 @@ const ENVELOPE: &str = "application/vnd.quorate+json";
 
 /// What the gateway has routes for.
 const OFFERED: &[&str] = &[
-    "create", "get", "exists", "set", "delete", "list", "open_session", "keep_alive", "close_session", "watch", "events",
+    "create",
+    "get",
+    "exists",
+    "set",
+    "delete",
+    "list",
+    "open_session",
+    "keep_alive",
+    "close_session",
+    "watch",
+    "events",
 ];
 
 pub(super) struct RestDoor {
@@ -346,7 +356,8 @@ fn stat(document: &Value) -> Value {
     for field in ["czxid", "mzxid", "pzxid"] {
         stat[field] = hex(&document[field]).into();
     }
-    stat["ephemeral_owner"] = if document["ephemeral_owner"].is_null() { 0 } else { hex(&document["ephemeral_owner"]) }.into();
+    stat["ephemeral_owner"] =
+        if document["ephemeral_owner"].is_null() { 0 } else { hex(&document["ephemeral_owner"]) }.into();
     stat
 }
 

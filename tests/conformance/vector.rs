@@ -69,7 +69,9 @@ pub(super) fn load() -> Vec<Case> {
         let chapter: Chapter =
             serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let chapter_name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        cases.extend(chapter.cases.into_iter().map(|case| Case { name: format!("{chapter_name}/{}", case.name), ..case }));
+        cases.extend(
+            chapter.cases.into_iter().map(|case| Case { name: format!("{chapter_name}/{}", case.name), ..case }),
+        );
     }
     assert!(!cases.is_empty(), "there are no vectors");
     cases

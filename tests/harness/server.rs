@@ -179,7 +179,12 @@ fn log_path(home: &Path) -> PathBuf {
 
 fn spawn(options: &ServerOptions, home: &Path) -> (Child, Value) {
     let log = File::options().create(true).append(true).open(log_path(home)).expect("a log file");
-    let mut child = Command::new(server_binary())
+    let mut command = Command::new(server_binary());
+    // What is set for the tests is not meant for the server.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("QUORATE_")) {
+        command.env_remove(name);
+    }
+    let mut child = command
         .arg("serve")
         .arg("--data-dir")
         .arg(data_dir(options, home))
