@@ -221,3 +221,6 @@ impl Tables {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -474,19 +474,23 @@ proptest! {
     fn a_watch_is_told_every_change_once_and_in_order_or_ends_with_a_zxid_to_go_on_from(
         actions in actions(),
         history_bytes in prop_oneof![0..5_000usize, Just(1 << 20)],
-        (slice_bytes, slice_items, views_max) in (1..3_000usize, 1..12usize, 0..3usize),
+        slice_bytes in prop_oneof![1..700usize, 1..3_000usize],
+        (slice_items, views_max) in (1..12usize, prop_oneof![3 => Just(1usize), 1 => Just(2)]),
         pinned_bytes_max in 0..5_000usize,
-        hash_seed in any::<u64>(),
+        (hash_seed, begins_full) in any::<(u64, bool)>(),
     ) {
         let config = WatchConfig {
             hash_seed,
             slice_bytes,
             slice_items,
-            views_max: views_max.max(1),
+            views_max,
             pinned_bytes_max,
             ..WatchConfig::default()
         };
         let mut run = Run::new(history_bytes, config);
+        if begins_full {
+            run.txn(&[0, 1, 2, 3, 4, 5, 6, 7, 8].map(|at| (0, at, 1)));
+        }
         actions.iter().for_each(|action| run.act(action));
         run.finish();
     }
