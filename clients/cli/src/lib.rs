@@ -1,1 +1,21 @@
 //! Quorate's command line: create, get, set, ls, watch, export and the rest of the client's commands.
+//!
+//! The names and flags are those of ZooKeeper's `zkCli` where it has them. Data goes to standard output, everything
+//! else to standard error; the exit code says what happened (see [`EXIT_CODES`]); `--output json` prints one documented
+//! object for each result. It speaks to the ensemble through `quorate-client` and nothing else.
+
+mod command;
+mod commands;
+mod confirm;
+mod document;
+mod duration;
+mod exit;
+mod global;
+mod input;
+mod printer;
+mod text;
+mod time;
+
+pub use self::command::{Command, run};
+pub use self::exit::EXIT_CODES;
+pub use self::global::{Global, OutputFormat};

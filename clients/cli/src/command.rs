@@ -1,0 +1,110 @@
+//! `Command`: every command with its arguments, and the one place that runs them.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use quorate_client::Client;
+
+use crate::commands::{acl, create, delete, export, import, list, read, set, status, sync, tree, watch};
+use crate::exit::{EXIT_CODES, Failure};
+use crate::global::Global;
+use crate::printer::Printer;
+
+/// The client's commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Create a znode and print its path
+    #[command(after_help = create::EXAMPLES, after_long_help = with_exit_codes(create::EXAMPLES))]
+    Create(create::Create),
+    /// Print a znode's data
+    #[command(after_help = read::GET_EXAMPLES, after_long_help = with_exit_codes(read::GET_EXAMPLES))]
+    Get(read::Get),
+    /// Set a znode's data
+    #[command(after_help = set::EXAMPLES, after_long_help = with_exit_codes(set::EXAMPLES))]
+    Set(set::Set),
+    /// List children
+    #[command(after_help = list::EXAMPLES, after_long_help = with_exit_codes(list::EXAMPLES))]
+    Ls(list::List),
+    /// Print a znode's metadata
+    #[command(after_help = read::STAT_EXAMPLES, after_long_help = with_exit_codes(read::STAT_EXAMPLES))]
+    Stat(read::Stat),
+    /// Delete a znode that has no children
+    #[command(after_help = delete::EXAMPLES, after_long_help = with_exit_codes(delete::EXAMPLES))]
+    Delete(delete::Delete),
+    /// Delete a znode and everything below it
+    #[command(visible_alias = "rmr", after_help = delete::ALL_EXAMPLES,
+        after_long_help = with_exit_codes(delete::ALL_EXAMPLES))]
+    Deleteall(delete::DeleteAll),
+    /// Print a znode's ACL
+    #[command(name = "getAcl", visible_alias = "get-acl", after_help = acl::EXAMPLES,
+        after_long_help = with_exit_codes(acl::EXAMPLES))]
+    GetAcl(acl::GetAcl),
+    /// Set a znode's ACL
+    #[command(name = "setAcl", visible_alias = "set-acl", after_help = acl::EXAMPLES,
+        after_long_help = with_exit_codes(acl::EXAMPLES))]
+    SetAcl(acl::SetAcl),
+    /// Wait until the server has caught up with everything that is committed
+    #[command(after_long_help = EXIT_CODES)]
+    Sync(sync::Sync),
+    /// Print changes as they happen, for ever
+    #[command(after_help = watch::EXAMPLES, after_long_help = with_exit_codes(watch::EXAMPLES))]
+    Watch(watch::Watch),
+    /// Draw a znode and everything below it
+    #[command(after_help = tree::EXAMPLES, after_long_help = with_exit_codes(tree::EXAMPLES))]
+    Tree(tree::Tree),
+    /// Write a znode and everything below it to a file, as of one moment
+    #[command(after_help = export::EXAMPLES, after_long_help = with_exit_codes(export::EXAMPLES))]
+    Export(export::Export),
+    /// Create what an export has written
+    #[command(after_help = import::EXAMPLES, after_long_help = with_exit_codes(import::EXAMPLES))]
+    Import(import::Import),
+    /// Show what the server is, does and holds
+    #[command(after_long_help = EXIT_CODES)]
+    Status(status::Status),
+}
+
+/// Examples, and what exit codes mean: for the long help.
+fn with_exit_codes(examples: &str) -> String {
+    format!("{examples}\n\n{EXIT_CODES}")
+}
+
+/// Runs a command and prints its results, or why there are none.
+pub async fn run(command: Command, global: Global) -> ExitCode {
+    let mut printer = Printer::stdout(global.output);
+    let client = global.client();
+    let outcome = command.run(&client, &mut printer).await.and_then(|()| printer.flush());
+    let Err(failure) = outcome else { return ExitCode::SUCCESS };
+    // What was printed before it failed was true; a second failure to print says nothing new.
+    let _ = printer.flush();
+    match failure {
+        Failure::BrokenPipe => {}
+        _ if printer.is_json() => eprintln!("{}", failure.to_json()),
+        _ => eprintln!("quorate: {failure}"),
+    }
+    ExitCode::from(failure.code())
+}
+
+impl Command {
+    async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+        match self {
+            Command::Create(command) => command.run(client, printer).await,
+            Command::Get(command) => command.run(client, printer).await,
+            Command::Set(command) => command.run(client, printer).await,
+            Command::Ls(command) => command.run(client, printer).await,
+            Command::Stat(command) => command.run(client, printer).await,
+            Command::Delete(command) => command.run(client, printer).await,
+            Command::Deleteall(command) => command.run(client, printer).await,
+            Command::GetAcl(command) => command.run(client, printer).await,
+            Command::SetAcl(command) => command.run(client, printer).await,
+            Command::Sync(command) => command.run(client, printer).await,
+            Command::Watch(command) => command.run(client, printer).await,
+            Command::Tree(command) => command.run(client, printer).await,
+            Command::Export(command) => command.run(client, printer).await,
+            Command::Import(command) => command.run(client, printer).await,
+            Command::Status(command) => command.run(client, printer).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

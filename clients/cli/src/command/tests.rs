@@ -1,0 +1,119 @@
+//! The command line, as it is typed.
+
+use clap::{CommandFactory as _, Parser};
+
+use super::*;
+use crate::global::OutputFormat;
+
+#[derive(Parser, Debug)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once("quorate").chain(line.split(' ')))
+}
+
+#[test]
+fn the_definition_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn zkclis_flags_are_understood() {
+    for line in [
+        "create /a",
+        "create -s -e /a data",
+        "create -e -s -p /a data world:anyone:cdrwa",
+        "create -c /a",
+        "create -t 1000 /a data",
+        "create -s -t 10s /a",
+        "create /a --file x --acl world:anyone:r",
+        "create /a -- -data",
+        "create /a -1",
+        "create /a -s",
+        "get -s -w /a",
+        "get -b /a",
+        "get -x /a",
+        "set /a data -s -v 3",
+        "set -v -1 /a data",
+        "set /a --null",
+        "set /a -",
+        "set -b /a aGk=",
+        "ls",
+        "ls -s -w /a",
+        "ls -R /a",
+        "stat -w /a",
+        "delete -v 3 /a",
+        "deleteall /a -b 1000",
+        "rmr /a --yes",
+        "getAcl -s /a",
+        "setAcl -v 1 /a world:anyone:r",
+        "sync /",
+        "watch -R /a --initial --data --count 3",
+        "watch /a --from 0x100000002.3",
+        "tree --depth 2",
+        "export /a --format json --ephemerals",
+        "import - --to /b --existing skip --dry-run",
+        "status",
+    ] {
+        parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    for line in [
+        "create",
+        "create -c -e /a",
+        "create -c -s /a",
+        "create -t 5 -e /a",
+        "create -t 0 /a",
+        "create /a data --file x",
+        "create /a data nonsense",
+        "set /a data --null",
+        "set /a data -v x",
+        "set /a data -v 1 --if-mzxid 0x1",
+        "set /a data -v 1 --upsert",
+        "ls -R -w /a",
+        "watch /a --initial --from 0x1",
+        "watch -R --children /a",
+        "watch /a --count 0",
+        "deleteall /a -b 0",
+        "deleteall /a -b 5000",
+        "get /a --timeout never",
+        "frobnicate",
+    ] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn global_options_may_stand_anywhere() {
+    for line in [
+        "--server a:1,b:2 --timeout 500ms --output json get /a",
+        "get /a --server a:1,b:2 --timeout 500ms --output json",
+    ] {
+        let Cli { global, .. } = parse(line).expect("valid");
+        assert_eq!(global.server, ["a:1", "b:2"]);
+        assert_eq!(global.timeout.as_millis(), 500);
+        assert_eq!(global.output, OutputFormat::Json);
+    }
+}
+
+#[test]
+fn help_has_examples_and_exit_codes() {
+    for command in Cli::command().get_subcommands() {
+        let mut command = command.clone();
+        let help = command.render_long_help().to_string();
+        assert!(help.contains("Exit codes:"), "{}", command.get_name());
+        assert!(
+            matches!(command.get_name(), "status" | "sync") || help.contains("Examples:"),
+            "{}",
+            command.get_name()
+        );
+    }
+}

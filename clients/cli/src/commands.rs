@@ -1,0 +1,15 @@
+//! The commands: each with its arguments, its examples and what it does.
+
+pub(crate) mod acl;
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod export;
+pub(crate) mod export_file;
+pub(crate) mod import;
+pub(crate) mod list;
+pub(crate) mod read;
+pub(crate) mod set;
+pub(crate) mod status;
+pub(crate) mod sync;
+pub(crate) mod tree;
+pub(crate) mod watch;

@@ -1,0 +1,85 @@
+//! `getAcl` and `setAcl`.
+
+use clap::Args;
+use quorate_client::{Acl, Client};
+use serde::Serialize;
+
+use crate::document::{AclEntryDocument, StatDocument, StatOfPath, acl_document};
+use crate::exit::Failure;
+use crate::printer::Printer;
+use crate::text;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  quorate getAcl /app
+  quorate setAcl /app world:anyone:r,digest:bob:KSRnoSDiOBSfNvPeKeTEb3ZGRTY=:cdrwa";
+
+/// The arguments of `getAcl`.
+#[derive(Args, Debug)]
+pub struct GetAcl {
+    /// Whose
+    path: String,
+
+    /// Print its metadata, too
+    #[arg(short, long)]
+    stat: bool,
+}
+
+#[derive(Serialize)]
+struct AclDocument<'a> {
+    path: &'a str,
+    acl: Vec<AclEntryDocument>,
+    stat: StatDocument,
+}
+
+impl GetAcl {
+    pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+        let znode = client.acl(&self.path).await?;
+        if printer.is_json() {
+            let stat = StatDocument::from(&znode.stat);
+            return printer.json(&AclDocument { path: &self.path, acl: acl_document(&znode.acl), stat });
+        }
+        // In the form in which `setAcl` and `create` take it.
+        znode.acl.0.iter().try_for_each(|entry| printer.line(&entry.to_string()))?;
+        if self.stat {
+            printer.bytes(text::stat_block(&znode.stat).as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// The arguments of `setAcl`.
+#[derive(Args, Debug)]
+pub struct SetAcl {
+    /// Whose
+    path: String,
+
+    /// scheme:id:perms, with commas between entries; perms are letters of cdrwa
+    acl: Acl,
+
+    /// Only if this is the version of the ACL
+    #[arg(short = 'v', long = "if-version", value_name = "VERSION")]
+    version: Option<i32>,
+
+    /// Print its metadata after the change
+    #[arg(short, long)]
+    stat: bool,
+}
+
+impl SetAcl {
+    pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+        let mut call = client.set_acl(&self.path, self.acl);
+        if let Some(version) = self.version {
+            call = call.aversion(version);
+        }
+        let updated = call.await?;
+        if printer.is_json() {
+            let stat = StatDocument::from(&updated.stat);
+            return printer.json(&StatOfPath { path: &self.path, created: None, stat });
+        }
+        if self.stat {
+            printer.bytes(text::stat_block(&updated.stat).as_bytes())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! `delete` and `deleteall`.
+
+use clap::Args;
+use futures_util::StreamExt as _;
+use quorate_client::{Client, Reason};
+
+use crate::confirm::confirm;
+use crate::document::{DeletedDocument, parse_id};
+use crate::exit::Failure;
+use crate::printer::Printer;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  quorate delete /app/config/port
+  quorate delete /app/config/port -v 3    only if nobody changed it since version 3";
+
+pub(crate) const ALL_EXAMPLES: &str = "\
+Examples:
+  quorate deleteall /app          asks, then deletes /app and everything below it in one txn
+  quorate deleteall /app --yes    without asking
+  quorate deleteall /big -b 1000  in steps of 1,000, for trees of more than 10,000 znodes";
+
+/// Znodes that one txn deletes at most.
+const ONE_TXN_MAX: u64 = 10_000;
+
+/// Others may create znodes while a large tree is deleted: after so many rounds they have won.
+const ROUNDS_MAX: u32 = 5;
+
+/// The arguments of `delete`.
+#[derive(Args, Debug)]
+pub struct Delete {
+    /// Which znode
+    path: String,
+
+    /// Only if this is its version
+    #[arg(short = 'v', long = "if-version", value_name = "VERSION", conflicts_with = "mzxid")]
+    version: Option<i32>,
+
+    /// Only if this txn was the last to change it
+    #[arg(long = "if-mzxid", value_name = "ZXID", value_parser = parse_id, id = "mzxid")]
+    mzxid: Option<u64>,
+}
+
+impl Delete {
+    pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+        let mut call = client.delete(&self.path);
+        if let Some(version) = self.version {
+            call = call.version(version);
+        }
+        if let Some(mzxid) = self.mzxid {
+            call = call.mzxid(mzxid);
+        }
+        call.await?;
+        if printer.is_json() {
+            printer.json(&DeletedDocument { path: &self.path, deleted: 1 })?;
+        }
+        Ok(())
+    }
+}
+
+/// The arguments of `deleteall`.
+#[derive(Args, Debug)]
+pub struct DeleteAll {
+    /// Which znode
+    path: String,
+
+    /// Delete in steps of so many znodes instead of in one txn; needed for more than 10,000
+    #[arg(short, long, value_name = "ZNODES", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    batch: Option<u16>,
+
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+impl DeleteAll {
+    pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+        let below = client.count_descendants(&self.path).await?.count;
+        let what = match below {
+            0 => format!("deleting {}, which has nothing below it,", self.path),
+            1 => format!("deleting {} and the znode below it", self.path),
+            _ => format!("deleting {} and the {below} znodes below it", self.path),
+        };
+        confirm(&what, self.yes)?;
+        let deleted = match self.batch {
+            None if below < ONE_TXN_MAX => client.delete(&self.path).recursive(0).await?.count.into(),
+            batch => delete_in_steps(client, &self.path, batch.unwrap_or(1000).into()).await?,
+        };
+        if printer.is_json() {
+            return printer.json(&DeletedDocument { path: &self.path, deleted });
+        }
+        eprintln!("{deleted} znode{} deleted", if deleted == 1 { "" } else { "s" });
+        Ok(())
+    }
+}
+
+/// Deletes from the leaves up. What others create meanwhile is found in another round.
+async fn delete_in_steps(client: &Client, path: &str, step: usize) -> Result<u64, Failure> {
+    let mut deleted = 0;
+    for _ in 0..ROUNDS_MAX {
+        let mut paths = Vec::new();
+        let mut tree = match client.stream_tree(path).await {
+            Err(error) if error.reason() == Reason::NoNode && deleted > 0 => return Ok(deleted),
+            begun => begun?,
+        };
+        while let Some(node) = tree.next().await {
+            paths.push(node?.path);
+        }
+        // Parents come first in a stream: from its end, no znode has children any more when its turn comes.
+        let mut disturbed = false;
+        for paths in paths.rchunks(step) {
+            let multi = paths.iter().rev().fold(client.multi(), |multi, path| multi.add(client.delete(path)));
+            match multi.await?.into_result() {
+                Ok(results) => deleted += results.len() as u64,
+                Err(error) if matches!(error.reason(), Reason::NotEmpty | Reason::NoNode) => disturbed = true,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if !disturbed {
+            return Ok(deleted);
+        }
+    }
+    let text = format!("others go on creating znodes below {path}: {deleted} were deleted, but it is still there");
+    Err(Failure::Other(text))
+}

@@ -1,0 +1,248 @@
+//! The file that `export` writes and `import` reads.
+//!
+//! In the form NDJSON each line is an object: a head, the znodes (parents before their children), and an end by which
+//! a file that was cut off is told from a whole one. In the form JSON the same stands in one object.
+
+use std::io::Read;
+
+use bytes::Bytes;
+use quorate_client::{Acl, CreateMode, Error, TreeNode};
+use serde::{Deserialize, Serialize};
+
+use crate::document::{
+    AclEntryDocument, DataDocument, ModeDocument, StatDocument, acl_document, acl_from_document, hex,
+};
+
+/// The version of this format.
+const FORMAT: u32 = 1;
+
+/// The first line.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Head {
+    /// The version of the format.
+    pub(super) quorate_export: u32,
+    /// The top of the tree.
+    pub(super) path: String,
+    /// The state that was exported.
+    pub(super) zxid: String,
+    /// Of which ensemble.
+    pub(super) cluster_id: String,
+}
+
+impl Head {
+    pub(super) fn new(path: &str, zxid: u64, cluster_id: u64) -> Head {
+        Head { quorate_export: FORMAT, path: path.to_owned(), zxid: hex(zxid), cluster_id: hex(cluster_id) }
+    }
+}
+
+/// One znode.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Node {
+    pub(super) path: String,
+    #[serde(flatten)]
+    pub(super) data: DataDocument,
+    #[serde(default)]
+    pub(super) mode: ModeDocument,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ttl_ms: Option<u64>,
+    /// Absent: everybody may do everything, or it could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) acl: Option<Vec<AclEntryDocument>>,
+    /// For readers; an import gives znodes new metadata.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) stat: Option<StatDocument>,
+}
+
+impl Node {
+    pub(super) fn new(node: &TreeNode) -> Node {
+        let (mode, ttl_ms) = ModeDocument::new(node.mode);
+        Node {
+            path: node.path.clone(),
+            data: DataDocument::new(node.data.as_ref()),
+            mode,
+            ttl_ms,
+            acl: node.acl.as_ref().filter(|acl| **acl != Acl::open()).map(acl_document),
+            stat: Some(StatDocument::from(&node.stat)),
+        }
+    }
+}
+
+/// The last line.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct End {
+    /// How many znodes there are.
+    pub(super) znodes: u64,
+}
+
+/// What a line can be.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Head(Head),
+    Node(Box<Node>),
+    End(EndLine),
+}
+
+/// The last line as it stands in the file.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct EndLine {
+    pub(super) end: End,
+}
+
+/// The form JSON.
+#[derive(Deserialize)]
+struct Whole {
+    #[serde(flatten)]
+    head: Head,
+    znodes: Vec<Node>,
+}
+
+/// A znode that is to be created.
+#[derive(Debug, PartialEq)]
+pub(super) struct Planned {
+    pub(super) path: String,
+    pub(super) data: Option<Bytes>,
+    pub(super) mode: CreateMode,
+    pub(super) acl: Option<Acl>,
+}
+
+impl Planned {
+    fn new(node: Node) -> Result<Planned, String> {
+        let path = node.path;
+        if !path.starts_with('/') {
+            return Err(format!("`{path}` is no path"));
+        }
+        let wrong = |error: Error| format!("{path}: {}", error.message());
+        let mode = node.mode.to_mode(node.ttl_ms).map_err(wrong)?;
+        let acl = node.acl.map(acl_from_document).transpose().map_err(wrong)?;
+        let data = node.data.decode().map_err(|error| format!("{path}: {error}"))?;
+        Ok(Planned { path, data, mode, acl })
+    }
+}
+
+/// A whole export.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub(super) head: Head,
+    pub(super) nodes: Vec<Planned>,
+}
+
+/// Reads and checks a whole export, so that nothing is created from a file that is wrong or cut off.
+pub(super) fn read(mut input: impl Read) -> Result<Contents, String> {
+    let mut bytes = Vec::new();
+    input.read_to_end(&mut bytes).map_err(|error| format!("cannot read it: {error}"))?;
+    if let Ok(Whole { head, znodes }) = serde_json::from_slice(&bytes) {
+        check_format(&head)?;
+        let nodes = znodes.into_iter().map(Planned::new).collect::<Result<_, _>>()?;
+        return Ok(Contents { head, nodes });
+    }
+    let mut lines = bytes.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
+    let Some(Ok(Line::Head(head))) = lines.next().map(|(_, line)| serde_json::from_slice(line)) else {
+        return Err("it is no export: it does not begin with the line that `quorate export` writes first".to_owned());
+    };
+    check_format(&head)?;
+    let mut nodes = Vec::new();
+    let mut end = None;
+    for (at, line) in lines {
+        let wrong = |text: String| format!("line {}: {text}", at + 1);
+        if end.is_some() {
+            return Err(wrong("there is something after its end".to_owned()));
+        }
+        match serde_json::from_slice(line).map_err(|error| wrong(error.to_string()))? {
+            Line::Node(node) => nodes.push(Planned::new(*node).map_err(wrong)?),
+            Line::End(line) => end = Some(line.end),
+            Line::Head(_) => return Err(wrong("another export begins here".to_owned())),
+        }
+    }
+    match end {
+        Some(End { znodes }) if znodes == nodes.len() as u64 => Ok(Contents { head, nodes }),
+        Some(End { znodes }) => Err(format!("it should have {znodes} znodes and has {}", nodes.len())),
+        None => Err("it is cut off: its last line is missing".to_owned()),
+    }
+}
+
+fn check_format(head: &Head) -> Result<(), String> {
+    match head.quorate_export {
+        FORMAT => Ok(()),
+        newer => Err(format!("it has format {newer}, and this program reads format {FORMAT}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_client::Stat;
+
+    use super::*;
+
+    fn node(path: &str) -> TreeNode {
+        TreeNode {
+            path: path.to_owned(),
+            stat: Stat { czxid: 5, ..Stat::default() },
+            data: Some(Bytes::from_static(&[0xfe])),
+            acl: Some("world:anyone:r".parse().expect("valid")),
+            mode: CreateMode::Container,
+        }
+    }
+
+    fn file(lines: &[String]) -> String {
+        lines.join("\n")
+    }
+
+    fn lines() -> [String; 4] {
+        let json = |value: &dyn erased::Json| value.json();
+        [
+            json(&Head::new("/a", 16, 1)),
+            json(&Node::new(&node("/a"))),
+            json(&Node::new(&TreeNode { data: None, acl: Some(Acl::open()), ..node("/a/b") })),
+            json(&EndLine { end: End { znodes: 2 } }),
+        ]
+    }
+
+    /// Anything that can be JSON.
+    mod erased {
+        pub(super) trait Json {
+            fn json(&self) -> String;
+        }
+
+        impl<T: serde::Serialize> Json for T {
+            fn json(&self) -> String {
+                serde_json::to_string(self).expect("json")
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let contents = read(file(&lines()).as_bytes()).expect("whole");
+        assert_eq!(contents.head, Head::new("/a", 16, 1));
+        let expected = [
+            Planned {
+                path: "/a".into(),
+                data: Some(Bytes::from_static(&[0xfe])),
+                mode: CreateMode::Container,
+                acl: Some("world:anyone:r".parse().expect("valid")),
+            },
+            Planned { path: "/a/b".into(), data: None, mode: CreateMode::Container, acl: None },
+        ];
+        assert_eq!(contents.nodes, expected);
+        let [head, first, second, _] = lines();
+        let whole = format!("{},\"znodes\":[{first},\n{second}]}}", head.trim_end_matches('}'));
+        assert_eq!(read(whole.as_bytes()).expect("whole").nodes, expected);
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_or_cut_off_is_refused() {
+        let check = |text: &str, part: &str| {
+            let error = read(text.as_bytes()).expect_err("wrong");
+            assert!(error.contains(part), "{error}");
+        };
+        let [head, first, second, end] = lines();
+        check("", "no export");
+        check("{}", "no export");
+        check(&file(&[head.clone(), first.clone()]), "cut off");
+        check(&file(&[head.clone(), first.clone(), end.clone()]), "2 znodes and has 1");
+        check(&file(&[head.clone(), first.clone(), second.clone(), end.clone(), second.clone()]), "after its end");
+        check(&file(&[head.clone(), first.clone(), second[..9].to_owned()]), "line 3");
+        check(&file(&[head.replace(":1,", ":2,"), end]), "format 2");
+    }
+}

@@ -1,0 +1,74 @@
+//! `set`.
+
+use clap::Args;
+use quorate_client::Client;
+
+use crate::document::{StatDocument, StatOfPath, parse_id};
+use crate::exit::Failure;
+use crate::input::DataInput;
+use crate::printer::Printer;
+use crate::text;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  quorate set /app/config/port 8081
+  quorate set /app/config/port 8081 -v 3      only if nobody changed it since version 3
+  quorate set /app/config/port 8081 --upsert  create it if there is none
+  date | quorate set /app/started -";
+
+/// The arguments of `set`.
+#[derive(Args, Debug)]
+pub struct Set {
+    /// Which znode
+    path: String,
+
+    #[command(flatten)]
+    data: DataInput,
+
+    /// Set null, which differs from empty
+    #[arg(long, conflicts_with_all = ["data", "file", "base64"])]
+    null: bool,
+
+    /// Print its metadata after the change
+    #[arg(short, long)]
+    stat: bool,
+
+    /// Only if this is its version
+    #[arg(short = 'v', long = "if-version", value_name = "VERSION", conflicts_with = "mzxid")]
+    version: Option<i32>,
+
+    /// Only if this txn was the last to change it; notices that it was deleted and created again
+    #[arg(long = "if-mzxid", value_name = "ZXID", value_parser = parse_id, id = "mzxid")]
+    mzxid: Option<u64>,
+
+    /// Create it if there is none
+    #[arg(short, long, conflicts_with_all = ["version", "mzxid"])]
+    upsert: bool,
+}
+
+impl Set {
+    pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+        if !self.null && !self.data.is_given() {
+            return Err(Failure::Usage("what to set is missing: give data, `-`, --file or --null".to_owned()));
+        }
+        let mut call = client.set(&self.path, self.data.read()?);
+        if let Some(version) = self.version {
+            call = call.version(version);
+        }
+        if let Some(mzxid) = self.mzxid {
+            call = call.mzxid(mzxid);
+        }
+        if self.upsert {
+            call = call.upsert();
+        }
+        let updated = call.await?;
+        if printer.is_json() {
+            let stat = StatDocument::from(&updated.stat);
+            return printer.json(&StatOfPath { path: &self.path, created: Some(updated.created), stat });
+        }
+        if self.stat {
+            printer.bytes(text::stat_block(&updated.stat).as_bytes())?;
+        }
+        Ok(())
+    }
+}
