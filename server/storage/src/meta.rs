@@ -51,7 +51,8 @@ pub struct Meta {
     /// Which generation of log and snapshots is the current one.
     pub generation: u64,
     /// A batch of this generation's log that is known to be durable, as are all before it. Written lazily: it only
-    /// helps a start to tell lost records from ones that were never acknowledged. See [`crate::Log::durable_batch`].
+    /// helps a start to tell lost records from ones that were never acknowledged. The newest batch has no later one to
+    /// vouch for it, so this should follow [`crate::Log::durable_batch`] when the log comes to rest.
     pub durable_batch: u64,
 }
 
@@ -107,9 +108,11 @@ impl<D: Disk> MetaFile<D> {
         let mut bytes = vec![0; FILE_BYTES];
         let len = file.read_at(&mut bytes, 0).during("read", META)?;
         let (sequence, meta) = decode_newest(&bytes[..len])?;
-        let mut opened = MetaFile { file, meta: meta.clone(), sequence, failed: false };
-        // What was read may be in memory only, left there by a process that ended before its sync.
-        opened.write(&meta)?;
+        let mut opened = MetaFile { file, meta, sequence, failed: false };
+        // What was read may be in memory only, left there by a process that ended before its sync or because of it.
+        // Until it is certain, the other slot may hold the only record that a loss of power leaves: so the same bytes
+        // go to the same place, which can hurt neither.
+        opened.write_slot(&encode_slot(&opened.meta, sequence), sequence)?;
         Ok(opened)
     }
 
@@ -132,15 +135,19 @@ impl<D: Disk> MetaFile<D> {
         assert_eq!((meta.cluster_id, meta.server_id), (old.cluster_id, old.server_id), "identity of a data directory");
         assert!(meta.accepted_epoch >= old.accepted_epoch, "{meta:?} takes back a promise of {old:?}");
         assert!(meta.generation >= old.generation, "{meta:?} goes back from {old:?}");
-        self.failed = true;
         let sequence = self.sequence + 1;
-        let slot = encode_slot(meta, sequence);
-        let offset = (sequence as usize % SLOTS * SECTORS_PER_SLOT * SECTOR_BYTES) as u64;
-        self.file.write_at(&[&slot], offset).during("write", META)?;
-        self.file.sync_data().during("sync", META)?;
-        self.failed = false;
+        self.write_slot(&encode_slot(meta, sequence), sequence)?;
         self.sequence = sequence;
         self.meta = meta.clone();
+        Ok(())
+    }
+
+    fn write_slot(&mut self, slot: &[u8], sequence: u64) -> Result<(), IoError> {
+        self.failed = true;
+        let offset = (sequence as usize % SLOTS * SECTORS_PER_SLOT * SECTOR_BYTES) as u64;
+        self.file.write_at(&[slot], offset).during("write", META)?;
+        self.file.sync_data().during("sync", META)?;
+        self.failed = false;
         Ok(())
     }
 }

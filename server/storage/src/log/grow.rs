@@ -12,7 +12,8 @@ static ZEROS: [u8; FILL_STEP_BYTES] = [0; FILL_STEP_BYTES];
 
 impl<D: Disk> Log<D> {
     /// Does one short step of preparing room ahead: reserves a spare segment, and fills it and the rest of the current
-    /// one with zeros. To be called when nothing waits to be appended.
+    /// one with zeros. To be called when nothing waits to be appended, and now and then when something always does: a
+    /// full disk is noticed here first.
     ///
     /// Reserved space that was never written is not enough: the first write to it changes what the file system knows
     /// of the file, so a sync also waits for the file system's journal. On ext4 and a virtual disk the 90th percentile

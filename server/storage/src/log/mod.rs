@@ -22,6 +22,7 @@ mod tests;
 use quorate_types::{ClusterId, Epoch, Frame, Zxid};
 use thiserror::Error;
 
+use self::batch::BatchHeader;
 pub(crate) use self::find::ReadError;
 use self::find::{find_position, visit_after};
 pub(crate) use self::recover::EpochTable;
@@ -342,7 +343,8 @@ impl<D: Disk> Log<D> {
     fn append_batch(&mut self, frames: &[Frame], hints: &Hints, clean: bool) -> Result<(), LogError> {
         assert!(!self.failed, "log used after a failed write");
         let sequence = self.next_sequence;
-        let batch = self.writer.begin(self.last, frames, hints, sequence, sequence - 1, clean);
+        let described = write::describe(self.last, frames, hints);
+        let batch = BatchHeader { sequence, durable_sequence: sequence - 1, clean, ..described };
         if self.segments.last().expect("a log has a segment").room() >= batch.total_bytes() {
             self.failed = true;
             let segment = self.segments.last_mut().expect("a log has a segment");

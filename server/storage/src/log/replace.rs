@@ -6,7 +6,7 @@ use super::segment::{DATA_OFFSET, Segment};
 use super::{Log, LogError, Position, write};
 use crate::error::During;
 use crate::layout;
-use crate::log::batch::batch_bytes;
+use crate::log::batch::{BatchHeader, batch_bytes};
 use crate::{Disk, DiskFile};
 
 /// Ends the segments at `start`, moving the ones that hold nothing before it to `replaced`.
@@ -39,7 +39,8 @@ impl<D: Disk> Log<D> {
         let mut sequence = first_sequence;
         for frames in batches {
             // It says of no other batch that it is durable: if this segment comes to nothing, that would be a lie.
-            let batch = self.writer.begin(segment.last, frames, &self.hints, sequence, 0, false);
+            let described = write::describe(segment.last, frames, &self.hints);
+            let batch = BatchHeader { sequence, durable_sequence: 0, ..described };
             self.writer.write(&mut segment, batch, frames, None)?;
             sequence += 1;
         }

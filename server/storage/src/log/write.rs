@@ -26,6 +26,33 @@ pub(crate) fn fitting(frames: &[Frame]) -> usize {
     frames.iter().take_while(fits).count()
 }
 
+/// The header of a batch with these frames after `prev`; its sequences are left to whoever writes it.
+///
+/// # Panics
+/// If a frame does not continue the one before it.
+pub(crate) fn describe(prev: Position, frames: &[Frame], hints: &Hints) -> BatchHeader {
+    let mut last = prev;
+    let mut payload_bytes = 0;
+    for frame in frames {
+        let zxid = frame.zxid();
+        assert!(frame.continues(last.zxid, last.chain), "{zxid:?} does not continue the log after {last:?}");
+        last = Position { zxid, chain: frame.chain() };
+        payload_bytes += frame.bytes().len() as u32;
+    }
+    BatchHeader {
+        segment_id: 0,
+        sequence: 0,
+        durable_sequence: 0,
+        prev,
+        last,
+        hints: *hints,
+        clean: false,
+        count: frames.len() as u32,
+        payload_bytes,
+        payload_crc: 0,
+    }
+}
+
 /// Writes batches, reusing the memory in which small frames are gathered.
 #[derive(Default)]
 pub(crate) struct BatchWriter {
@@ -33,42 +60,6 @@ pub(crate) struct BatchWriter {
 }
 
 impl BatchWriter {
-    /// The header of a batch with these frames after `prev`, but for what depends on the segment and the payload.
-    ///
-    /// # Panics
-    /// If a frame does not continue the one before it.
-    pub(crate) fn begin(
-        &self,
-        prev: Position,
-        frames: &[Frame],
-        hints: &Hints,
-        sequence: u64,
-        durable_sequence: u64,
-        clean: bool,
-    ) -> BatchHeader {
-        let mut last = prev;
-        let mut payload_bytes = 0;
-        for frame in frames {
-            let zxid = frame.zxid();
-            assert!(frame.continues(last.zxid, last.chain), "{zxid:?} does not continue the log after {last:?}");
-            last = Position { zxid, chain: frame.chain() };
-            payload_bytes += frame.bytes().len() as u32;
-        }
-        let (hints, count) = (*hints, frames.len() as u32);
-        BatchHeader {
-            segment_id: 0,
-            sequence,
-            durable_sequence,
-            prev,
-            last,
-            hints,
-            clean,
-            count,
-            payload_bytes,
-            payload_crc: 0,
-        }
-    }
-
     /// Writes the batch behind the last one of the segment, together with the segment's header if that is given.
     pub(crate) fn write<F: DiskFile>(
         &mut self,

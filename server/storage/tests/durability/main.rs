@@ -7,6 +7,7 @@ mod damage;
 mod full_disk;
 mod lying_disk;
 mod model;
+mod promises;
 mod real_disk;
 mod run;
 mod schedule;
