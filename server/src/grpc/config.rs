@@ -12,6 +12,8 @@ pub struct Config {
     pub concurrent_streams_max: u32,
     /// Bytes of the headers of one call; beyond it the call is refused.
     pub header_list_bytes_max: u32,
+    /// How long a client that has connected may take to say its first words.
+    pub handshake_timeout: Duration,
     /// How long a connection may be silent before it is pinged ...
     pub keepalive_interval: Duration,
     /// ... and how long it may leave a ping unanswered before it is closed.
@@ -37,6 +39,7 @@ impl Default for Config {
             message_bytes_max: 8 * 1024 * 1024,
             concurrent_streams_max: 1_000,
             header_list_bytes_max: 16 * 1024,
+            handshake_timeout: Duration::from_secs(10),
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
             connection_age_max: None,

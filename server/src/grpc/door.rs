@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
 use super::Config;
+use super::greeting::Greeting;
 use super::reflection::Reflection;
 use super::route::Route;
 use crate::connection::Connection;
@@ -49,6 +51,7 @@ impl Door {
     {
         let config = &self.config;
         let route = self.route(connection.clone());
+        let (io, is_greeted) = Greeting::new(io);
         let mut http = self.builder().serve_connection(TokioIo::new(io), Service { route });
         let leave = pin!(async {
             tokio::select! {
@@ -56,9 +59,16 @@ impl Door {
                 () = aged(config.connection_age_max) => {}
             }
         });
+        let silent = pin!(async {
+            tokio::time::sleep(config.handshake_timeout).await;
+            if is_greeted.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        });
         tokio::select! {
             ended = &mut http => return ended,
             () = connection.token().cancelled() => return Ok(()),
+            () = silent => return Ok(()),
             () = leave => {}
         }
         Pin::new(&mut http).graceful_shutdown();

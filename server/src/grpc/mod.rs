@@ -23,6 +23,7 @@ mod deadline;
 mod door;
 mod error;
 mod exchange;
+mod greeting;
 mod health;
 mod keep_alive;
 mod options;

@@ -5,6 +5,8 @@ mod read;
 mod refusal;
 mod reply;
 mod stat;
+#[cfg(test)]
+mod tests;
 mod watch;
 mod write;
 

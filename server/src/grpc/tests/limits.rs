@@ -7,6 +7,7 @@ use quorate_proto::v1::session_service_client::SessionServiceClient;
 use quorate_proto::v1::znode_service_client::ZnodeServiceClient;
 use quorate_replica::Delivery;
 use quorate_types::{Reply, Stat, Zxid};
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::Service;
 
@@ -145,4 +146,14 @@ async fn an_old_connection_is_asked_to_go_and_then_ended() {
     assert!(responses.unwrap().into_inner().message().await.is_err());
     assert_eq!(begun.elapsed().as_secs(), 65);
     assert_eq!(script.closed().await, peer.id());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_says_nothing_loses_its_place() {
+    let (_script, door) = Script::new(Config::default());
+    let (near, far) = tokio::io::duplex(1_024);
+    let begun = tokio::time::Instant::now();
+    let served = door.serve(far, Connection::new(None), CancellationToken::new()).await;
+    assert!(served.is_ok() && begun.elapsed().as_secs() == 10, "{served:?} {:?}", begun.elapsed());
+    drop(near);
 }
