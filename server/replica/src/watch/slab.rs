@@ -35,6 +35,7 @@ impl<T> Slab<T> {
         self.places.into_iter().flatten()
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }
