@@ -181,21 +181,24 @@ fn an_acl_in_a_streamed_tree_is_masked_for_those_who_may_not_change_it() {
 
 #[test]
 fn whoever_pins_too_much_is_given_up() {
-    let mut world = world(9, WatchConfig { slice_bytes: 200, pinned_bytes_max: 1_000, ..WatchConfig::default() });
+    let config = WatchConfig { slice_bytes: 200, pinned_bytes_max: 20_000, ..WatchConfig::default() };
+    let mut world = World::new(1 << 20, config);
+    let large = "x".repeat(10_000);
+    world.txn(&[create("/t"), create("/t/0")]);
+    (1..5).for_each(|child| {
+        world.txn(&[create_with(&format!("/t/{child}"), &large, &Acl::OPEN)]);
+    });
     world.begin(1, &anyone(), &initial(7, Recursive, "/t"));
     stream(&mut world, 2, 5, &anyone(), "/t").unwrap();
     while world.work() {}
     world.take();
     assert_eq!(world.tree.view_count(), 2);
-    let data = "x".repeat(1_500);
-    world.txn(&[set("/t/8", &data)]);
-    assert!(!world.work());
-    world.txn(&[set("/t/8", "")]);
+    for data in ["", &large, "", &large, ""] {
+        world.txn(&[set("/t/4", data)]);
+    }
     assert!(!world.work());
     assert_eq!(world.told(), [""; 0], "only what the views show is pinned, however much comes after it");
-    (0..8).for_each(|child| {
-        world.txn(&[set(&format!("/t/{child}"), "")]);
-    });
+    world.txn(&[set("/t/2", ""), set("/t/3", "")]);
     world.settle();
     assert_eq!(world.told(), ["1: w7 canceled LAGGED resume@none", "2: t5 LAGGED"]);
     assert_eq!((world.tree.view_count(), world.watches.count()), (0, 0));
