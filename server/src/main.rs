@@ -5,7 +5,8 @@
 
 mod shutdown;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use quorate::config::{Config, LogFormat, PrintAddresses, Settings};
 use quorate::server::{Local, Server};
 use quorate::{admin, listener};
 use quorate_client::Client;
+use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 use crate::shutdown::Signals;
@@ -39,6 +41,8 @@ const SERVING_WAIT: Duration = Duration::from_secs(5);
 #[derive(Parser)]
 #[command(name = "quorate", version, about, disable_help_subcommand = true)]
 struct Cli {
+    #[command(flatten)]
+    client: quorate_cli::Global,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -47,19 +51,27 @@ struct Cli {
 enum Command {
     /// Run a server: data in ./quorate-data, all doors on loopback
     Serve(Box<Settings>),
+    #[command(flatten)]
+    Client(quorate_cli::Command),
 }
 
 fn main() -> ExitCode {
-    let command = match Cli::parse().command {
-        Some(command) => command,
+    let mut cli = Cli::parse();
+    if cli.command.is_none() {
         // The settings may still come from the environment.
-        None => match Cli::parse_from(["quorate", "serve"]).command {
-            Some(command) => command,
-            None => return ExitCode::from(EXIT_FAILURE),
-        },
-    };
-    match command {
-        Command::Serve(settings) => serve(*settings),
+        cli = Cli::parse_from(["quorate", "serve"]);
+    }
+    match cli.command {
+        Some(Command::Serve(settings)) => serve(*settings),
+        Some(Command::Client(command)) => run_client(command, cli.client),
+        None => unreachable!("`serve` is a command"),
+    }
+}
+
+fn run_client(command: quorate_cli::Command, global: quorate_cli::Global) -> ExitCode {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(quorate_cli::run(command, global)),
+        Err(error) => fail(EXIT_FAILURE, &anyhow::Error::new(error).context("cannot start the runtime")),
     }
 }
 
@@ -84,7 +96,8 @@ fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
 
 fn start_log(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log).with_context(|| format!("log cannot be {:?}", config.log))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colors = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colors).with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
@@ -104,7 +117,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let gateway = gateway_config(config);
     server.register_metrics(|registry| gateway.metrics.register(registry));
     let router = quorate_gateway::router_with(
-        local_client(server.local()),
+        local_client(addresses.grpc, server.local()),
         gateway.clone(),
         admin::routes(server.inbox().clone()),
     );
@@ -147,22 +160,22 @@ fn gateway_config(config: &Config) -> quorate_gateway::Config {
 
 /// A client of this very process.
 fn local_client(local: Local) -> Client {
-    Client::builder().addresses(["in-process"]).connector(move |_| std::future::ready(local.connect())).build()
+    Client::builder().addresses(["in-process:0"]).connector(move |_| std::future::ready(local.connect())).build()
 }
 
+/// Where the doors are.
+#[derive(Serialize)]
 struct Addresses {
-    http: std::net::SocketAddr,
-    grpc: std::net::SocketAddr,
+    http: SocketAddr,
+    grpc: SocketAddr,
 }
 
 /// Says on stdout where the doors are, for people or for programs.
-fn print_addresses(config: &Config, Addresses { http, grpc }: &Addresses) -> std::io::Result<()> {
+fn print_addresses(config: &Config, addresses: &Addresses) -> std::io::Result<()> {
+    let Addresses { http, grpc } = addresses;
     let mut out = std::io::stdout().lock();
     match config.print_addresses {
-        PrintAddresses::Json => {
-            let object = serde_json::json!({ "http": http.to_string(), "grpc": grpc.to_string() });
-            writeln!(out, "{object}")?;
-        }
+        PrintAddresses::Json => writeln!(out, "{}", serde_json::to_string(addresses)?)?,
         PrintAddresses::Text => {
             writeln!(
                 out,
@@ -171,7 +184,7 @@ fn print_addresses(config: &Config, Addresses { http, grpc }: &Addresses) -> std
                 config.data_dir.display()
             )?;
             writeln!(out, "  HTTP  http://{http}    try: curl -X PUT -d hello http://{http}/v1/znodes/greeting")?;
-            writeln!(out, "  gRPC  {grpc}           quorate.v1, with reflection")?;
+            writeln!(out, "  gRPC  {grpc}           try: quorate --server {grpc} get /greeting")?;
         }
     }
     out.flush()
