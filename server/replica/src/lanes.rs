@@ -127,8 +127,12 @@ impl Lane {
         if self.slots.front().is_some_and(waits) {
             self.slots.pop_front();
             out.outbox.push((outbox, Delivery::Reply { tag, zxid, response }));
-        } else if let Some(slot) = self.slots.iter_mut().find(|slot| waits(slot)) {
-            *slot = Slot::Done(tag, zxid, response);
+        } else {
+            match self.slots.iter_mut().find(|slot| waits(slot)) {
+                Some(slot) => *slot = Slot::Done(tag, zxid, response),
+                // Nobody was told to wait for it.
+                None => out.outbox.push((outbox, Delivery::Reply { tag, zxid, response })),
+            }
             return false;
         }
         while let Some(Slot::Done(..)) = self.slots.front() {

@@ -284,6 +284,9 @@ impl Replica {
         if is_write(&request.op) {
             lane.expect(tag);
             self.write(outbox, tag, request, now, out);
+        } else if matches!(request.op, Op::StreamTree { .. }) {
+            // A stream ends when it ends, and says so itself: nothing waits in line behind it.
+            self.local(outbox, tag, request, now, out);
         } else if lane.is_idle() {
             lane.expect(tag);
             self.local(outbox, tag, request, now, out);

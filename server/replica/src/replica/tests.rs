@@ -202,6 +202,19 @@ fn an_error_that_rests_on_a_pending_write_waits_for_it() {
 }
 
 #[test]
+fn nothing_waits_in_line_behind_a_streamed_tree() {
+    let mut server = Server::new();
+    server.open(1, Order::Fifo);
+    server.op(1, 1, Op::StreamTree { path: Path::root(), with_data: true });
+    server.op(1, 2, get("/"));
+    server.op(1, 3, Op::StreamTree { path: path("/nothing"), with_data: true });
+    server.step(Input::Client(ClientInput::Ready { outbox: OutboxId(1) }));
+    let mut replies = server.replies();
+    replies.sort_unstable_by_key(|(tag, _)| *tag);
+    assert_eq!(replies, [(1, None), (2, None), (3, Some(Code::NoNode))]);
+}
+
+#[test]
 fn an_event_precedes_the_reply_that_shows_its_change() {
     let mut server = Server::new();
     server.open(1, Order::Fifo);
