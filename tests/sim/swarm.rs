@@ -23,6 +23,10 @@ pub struct Swarm {
     /// How often the disk fills up, and how often it is emptied again, at a step.
     pub fill: Ppm,
     pub drain: Ppm,
+    /// How much time passes with a tick.
+    pub tick_ms: u64,
+    /// The first client acts only once in so many of its turns: its session may expire.
+    pub first_client_acts_in: u64,
     /// How often time leaps, at a step, and by how much.
     pub leap: Ppm,
     pub leap_ms: u64,
@@ -48,6 +52,8 @@ impl Swarm {
             crash_inside: pick(rng, &[0, 500_000, 900_000]) as Ppm,
             fill: rarely(rng, &[2_000, 10_000]),
             drain: pick(rng, &[20_000, 100_000]) as Ppm,
+            tick_ms: pick(rng, &[50, 200]),
+            first_client_acts_in: pick(rng, &[1, 60]),
             leap: rarely(rng, &[5_000]),
             leap_ms: pick(rng, &[500, 5_000, 100_000]),
             faults: Faults {

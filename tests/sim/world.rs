@@ -224,6 +224,9 @@ impl World {
     fn client_acts(&mut self) {
         let Some(process) = &mut self.process else { return };
         let which = self.rng.below(self.clients.len() as u64) as usize;
+        if which == 0 && self.rng.below(self.swarm.first_client_acts_in) > 0 {
+            return;
+        }
         let client = &mut self.clients[which];
         let outbox = match client.outbox {
             Some(outbox) => outbox,
@@ -342,8 +345,8 @@ impl World {
     }
 
     fn tick(&mut self) {
-        self.now.monotonic_ms += 50;
-        self.now.wall_ms += 50;
+        self.now.monotonic_ms += self.swarm.tick_ms;
+        self.now.wall_ms += self.swarm.tick_ms as i64;
         if let Some(process) = &mut self.process {
             process.inputs.push_back(Input::Tick);
         }

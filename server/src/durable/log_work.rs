@@ -6,6 +6,9 @@ use quorate_replica::{DiskInput, DiskOp, Hint};
 use quorate_storage::{Disk, Hints, Log, LogError, Meta, MetaFile, Space};
 use quorate_types::{Frame, ServerId};
 
+/// Under constant load there is no idle moment: room is then prepared a step at a time, once in so many batches.
+const STEP_EVERY_BATCHES: u32 = 4;
+
 /// The log and the meta record at work. Belongs to the log thread.
 pub struct LogWork<D: Disk> {
     log: Log<D>,
@@ -15,6 +18,8 @@ pub struct LogWork<D: Disk> {
     stuck: VecDeque<DiskOp>,
     /// What the replica was last told of the room.
     low: bool,
+    /// Batches since the room was last looked after.
+    busy_batches: u32,
     frames: Vec<Frame>,
 }
 
@@ -29,7 +34,7 @@ pub struct LogDone {
 
 impl<D: Disk> LogWork<D> {
     pub(crate) fn new(log: Log<D>, meta: MetaFile<D>, incarnation: u64) -> LogWork<D> {
-        LogWork { log, meta, incarnation, stuck: VecDeque::new(), low: false, frames: Vec::new() }
+        LogWork { log, meta, incarnation, stuck: VecDeque::new(), low: false, busy_batches: 0, frames: Vec::new() }
     }
 
     /// Carries out a batch, after whatever found no room before. `ops` is left empty.
@@ -43,13 +48,17 @@ impl<D: Disk> LogWork<D> {
         match self.work_off(&hints) {
             Ok(None) => {}
             Ok(Some(token)) => done.inputs.push(DiskInput::Synced { incarnation: self.incarnation, token }),
-            Err((token, error)) if error.is_fatal() => {
-                let _ = token;
-                return Err(error);
-            }
+            Err((_, error)) if error.is_fatal() => return Err(error),
             Err((token, _full)) => {
                 let synced = token.map(|token| DiskInput::Synced { incarnation: self.incarnation, token });
                 done.inputs.extend(synced);
+                self.tell_room(true, &mut done);
+            }
+        }
+        self.busy_batches += 1;
+        if self.log.space() == Space::Unfinished && self.busy_batches >= STEP_EVERY_BATCHES {
+            let space = self.prepare_room()?;
+            if space == Space::Low {
                 self.tell_room(true, &mut done);
             }
         }
@@ -63,7 +72,7 @@ impl<D: Disk> LogWork<D> {
     /// The process has to end.
     pub fn idle(&mut self, hint: Hint) -> Result<LogDone, LogError> {
         let mut done = LogDone::default();
-        let space = self.log.prepare_spare()?;
+        let space = self.prepare_room()?;
         if !self.stuck.is_empty() && space != Space::Low {
             done = self.carry_out(&mut Vec::new(), hint)?;
         }
@@ -74,6 +83,11 @@ impl<D: Disk> LogWork<D> {
         }
         done.unfinished = self.log.space() != Space::Ready || !self.stuck.is_empty();
         Ok(done)
+    }
+
+    fn prepare_room(&mut self) -> Result<Space, LogError> {
+        self.busy_batches = 0;
+        self.log.prepare_spare()
     }
 
     /// Whether there is no room: trying again at once would be in vain.
@@ -113,6 +127,9 @@ impl<D: Disk> LogWork<D> {
                 }
                 DiskOp::Purge { oldest_kept } => {
                     self.log.purge(*oldest_kept).map_err(|error| (durable, error))?;
+                    // Now and then, the meta record vouches for what is durable: see `Meta::durable_batch`.
+                    let meta = Meta { durable_batch: self.log.durable_batch(), ..self.meta.get().clone() };
+                    self.meta.write(&meta).map_err(|error| (durable, error.into()))?;
                     self.stuck.pop_front();
                 }
             }
