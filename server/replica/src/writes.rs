@@ -40,11 +40,13 @@ impl Replica {
         if request.deadline_ms <= now.monotonic_ms {
             return Err(Error::new(Code::DeadlineExceeded, "the deadline had passed before the request was looked at"));
         }
+        // First, since a request keeps its session alive even if it is refused.
+        self.recognize(request)?;
         if self.disk_full && !matches!(request.op, Op::CloseSession) {
             let detail = "the server's disk is full; reads go on, writes resume when there is room again";
             return Err(Error::new(Code::DiskFull, detail));
         }
-        self.recognize(request)
+        Ok(())
     }
 
     /// Checks the request's claim to its session, and counts it as a sign of life.
