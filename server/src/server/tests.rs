@@ -215,7 +215,8 @@ async fn a_watch_that_is_not_read_is_canceled_and_says_from_where_to_go_on() {
     let (sender, mut receiver) = server.inbox().open(Order::None);
     sender.send(vec![(Tag(1), watch(9, "/a"))]).await.unwrap();
     let first = next(&mut receiver).await.unwrap();
-    assert!(matches!(first.as_slice(), [Delivery::Watch { item: WatchItem::Created(_), .. }]), "{first:?}");
+    let began = matches!(first.first(), Some(Delivery::Watch { item: WatchItem::Created(_), .. }));
+    assert!(began, "{first:?}");
     let mut zxids = Vec::new();
     for _ in 0..12 {
         zxids.push(server.inbox().call(set("/a", vec![1; 200_000])).await.zxid);
