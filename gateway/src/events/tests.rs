@@ -1,3 +1,5 @@
+//! What watches tell, read back as a browser reads it.
+
 use quorate_client::Stat;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! The document is what is checked in, and it says what tools need.
+
 use std::path::PathBuf;
 
 use serde_json::Value;

@@ -1,3 +1,5 @@
+//! The table of errors, and the documents that problems become.
+
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
