@@ -135,7 +135,7 @@ fn advice(reason: Reason) -> Option<&'static str> {
         Reason::BadVersion => "somebody else changed it: read it again, then decide",
         Reason::NotEmpty => "delete what is below it, too, with `deleteall`",
         Reason::NoChildrenForEphemerals => "an ephemeral znode cannot have children: choose another parent",
-        Reason::NoAuth => "its ACL does not let you",
+        Reason::NoAuth => "`getAcl` shows whom its ACL lets; whoever it grants ADMIN can change that",
         Reason::Unreachable => "is a server running there? Others can be named with --server or QUORATE_SERVER",
         Reason::ConnectionLost | Reason::Unavailable => "try again, or ask another server with --server",
         Reason::Timeout | Reason::DeadlineExceeded => "try again, or wait longer with --timeout",

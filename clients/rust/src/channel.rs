@@ -115,7 +115,7 @@ impl Channel {
         });
     }
 
-    /// The session is over: tells so, and fails every call.
+    /// The session is over, as its owner found out: tells so, and fails every call.
     pub(crate) fn finish(&self, state: SessionState) {
         self.shared.set_session_state(state);
         if let Some(error) = state.error() {
@@ -276,13 +276,27 @@ async fn drive(shared: Arc<Shared>) {
         let mut talked = false;
         let end = follow(&shared, &connection, &mut talked).await;
         failures = if talked { 0 } else { failures + 1 };
+        tracing::debug!(?end, talked, "a Channel's stream has ended");
         shared.set_session_state(SessionState::Suspended);
         settle(&shared, &connection, end, talked);
     }
 }
 
-/// One stream from its beginning to its end, of which the cause is returned.
-async fn follow(shared: &Arc<Shared>, connection: &Arc<Connection>, talked: &mut bool) -> Error {
+/// How a stream ends.
+#[derive(Debug)]
+enum End {
+    /// With the session that it spoke for.
+    Session(SessionState),
+    /// The server refused it, or ended it for a reason of its own.
+    Refused(Error),
+    /// The server just ended it.
+    Finished,
+    /// The connection broke.
+    Lost(Error),
+}
+
+/// One stream from its beginning to its end.
+async fn follow(shared: &Arc<Shared>, connection: &Arc<Connection>, talked: &mut bool) -> End {
     let stream = shared.update(State::begin_stream);
     let outgoing = Outgoing {
         shared: Arc::clone(shared),
@@ -300,30 +314,33 @@ async fn follow(shared: &Arc<Shared>, connection: &Arc<Connection>, talked: &mut
         let mut after = After::default();
         while let Some(message) = incoming.message().await? {
             *talked = true;
-            if let Some(end) = hand_out(shared, connection, message, &mut after) {
-                return Ok(Some(end));
+            if let Some(ended) = hand_out(shared, connection, message, &mut after) {
+                return Ok(End::Session(ended));
             }
         }
-        Ok::<_, tonic::Status>(None)
+        Ok::<_, tonic::Status>(End::Finished)
     };
-    let lost = |text: &str| Error::new(Reason::ConnectionLost, text);
-    tokio::select! {
-        end = talk => match end {
-            Ok(Some(error)) => error,
-            Ok(None) => lost("the server ended the stream"),
-            Err(status) => status.into(),
-        },
-        () = connection.retired() => lost("the connection broke"),
-    }
+    let end = tokio::select! {
+        end = talk => end,
+        () = connection.retired() => return End::Lost(Error::new(Reason::ConnectionLost, "the connection broke")),
+    };
+    end.unwrap_or_else(|status| {
+        let error = Error::from(status);
+        match SessionState::from_end(error.reason()).filter(|_| shared.attachment.is_some()) {
+            Some(state) => End::Session(state),
+            None if error.reason() == Reason::ConnectionLost => End::Lost(error),
+            None => End::Refused(error),
+        }
+    })
 }
 
-/// Hands out what one message brought. Returns why the stream has to end, if it has.
+/// Hands out what one message brought. Returns the session's state if the stream has to end with it.
 fn hand_out(
     shared: &Shared,
     connection: &Arc<Connection>,
     message: v1::ChannelResponse,
     after: &mut After,
-) -> Option<Error> {
+) -> Option<SessionState> {
     // Before the answers: whoever acts on one must find the state that it showed.
     shared.connections.note(connection, message.header.as_ref());
     let mut session = None;
@@ -340,28 +357,37 @@ fn hand_out(
     shared.follow_up(after);
     let known = session.map_or(SessionState::Connected, |change| SessionState::from_wire(change.state()));
     shared.set_session_state(known);
-    known.error()
+    known.is_final().then_some(known)
 }
 
 /// Decides what becomes of the connection and of the calls after the end of a stream.
-fn settle(shared: &Shared, connection: &Arc<Connection>, end: Error, talked: bool) {
-    tracing::debug!(error = %end, "a Channel's stream has ended");
-    if shared.attachment.is_some()
-        && let Some(state) = SessionState::from_end(end.reason())
-    {
-        shared.set_session_state(state);
-        shared.update(|state, after| state.close(end, after));
-        return;
-    }
-    // The server may end a single stream for its own reasons; one that never says anything is of no use.
-    if end.reason() == Reason::ConnectionLost && (!talked || end.message() != "the server ended the stream") {
+fn settle(shared: &Shared, connection: &Arc<Connection>, end: End, talked: bool) {
+    // Of those that had something to say before, the next stream will show what they are worth.
+    let useless = match &end {
+        End::Lost(_) => true,
+        End::Finished => !talked,
+        End::Refused(error) => !talked && error.is_retryable(),
+        End::Session(_) => false,
+    };
+    if useless {
         shared.connections.give_up(connection);
     }
-    shared.update(|state, after| {
-        state.end_stream(&end, after);
-        if !end.is_retryable() {
-            state.fail_waiting(&end, after);
+    let ended = |text: &str| Error::new(Reason::ConnectionLost, text);
+    shared.update(|state, after| match end {
+        End::Session(ended) => {
+            shared.set_session_state(ended);
+            if let Some(error) = ended.error() {
+                state.close(error, after);
+            }
         }
+        End::Refused(error) => {
+            state.end_stream(&error, after);
+            if !error.is_retryable() {
+                state.fail_waiting(&error, after);
+            }
+        }
+        End::Finished => state.end_stream(&ended("the server ended the stream"), after),
+        End::Lost(error) => state.end_stream(&error, after),
     });
 }
 

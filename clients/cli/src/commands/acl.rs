@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::document::{AclEntryDocument, StatDocument, StatOfPath, acl_document};
 use crate::exit::Failure;
+use crate::precondition::ANY_VERSION;
 use crate::printer::Printer;
 use crate::text;
 
@@ -57,8 +58,9 @@ pub struct SetAcl {
     /// scheme:id:perms, with commas between entries; perms are letters of cdrwa
     acl: Acl,
 
-    /// Only if this is the version of the ACL
-    #[arg(short = 'v', long = "if-version", value_name = "VERSION")]
+    /// Only if this is the version of the ACL; -1 is any, as in zkCli
+    #[arg(short = 'v', long = "if-version", value_name = "VERSION", allow_negative_numbers = true,
+        value_parser = clap::value_parser!(i32).range(-1..))]
     version: Option<i32>,
 
     /// Print its metadata after the change
@@ -69,7 +71,7 @@ pub struct SetAcl {
 impl SetAcl {
     pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
         let mut call = client.set_acl(&self.path, self.acl);
-        if let Some(version) = self.version {
+        if let Some(version) = self.version.filter(|version| *version != ANY_VERSION) {
             call = call.aversion(version);
         }
         let updated = call.await?;

@@ -5,8 +5,9 @@ use futures_util::StreamExt as _;
 use quorate_client::{Client, Reason};
 
 use crate::confirm::confirm;
-use crate::document::{DeletedDocument, parse_id};
+use crate::document::DeletedDocument;
 use crate::exit::Failure;
+use crate::precondition::Precondition;
 use crate::printer::Printer;
 
 pub(crate) const EXAMPLES: &str = "\
@@ -32,22 +33,17 @@ pub struct Delete {
     /// Which znode
     path: String,
 
-    /// Only if this is its version
-    #[arg(short = 'v', long = "if-version", value_name = "VERSION", conflicts_with = "mzxid")]
-    version: Option<i32>,
-
-    /// Only if this txn was the last to change it
-    #[arg(long = "if-mzxid", value_name = "ZXID", value_parser = parse_id, id = "mzxid")]
-    mzxid: Option<u64>,
+    #[command(flatten)]
+    precondition: Precondition,
 }
 
 impl Delete {
     pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
         let mut call = client.delete(&self.path);
-        if let Some(version) = self.version {
+        if let Some(version) = self.precondition.version() {
             call = call.version(version);
         }
-        if let Some(mzxid) = self.mzxid {
+        if let Some(mzxid) = self.precondition.mzxid {
             call = call.mzxid(mzxid);
         }
         call.await?;

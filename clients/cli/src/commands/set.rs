@@ -3,9 +3,10 @@
 use clap::Args;
 use quorate_client::Client;
 
-use crate::document::{StatDocument, StatOfPath, parse_id};
+use crate::document::{StatDocument, StatOfPath};
 use crate::exit::Failure;
 use crate::input::DataInput;
+use crate::precondition::Precondition;
 use crate::printer::Printer;
 use crate::text;
 
@@ -33,13 +34,8 @@ pub struct Set {
     #[arg(short, long)]
     stat: bool,
 
-    /// Only if this is its version
-    #[arg(short = 'v', long = "if-version", value_name = "VERSION", conflicts_with = "mzxid")]
-    version: Option<i32>,
-
-    /// Only if this txn was the last to change it; notices that it was deleted and created again
-    #[arg(long = "if-mzxid", value_name = "ZXID", value_parser = parse_id, id = "mzxid")]
-    mzxid: Option<u64>,
+    #[command(flatten)]
+    precondition: Precondition,
 
     /// Create it if there is none
     #[arg(short, long, conflicts_with_all = ["version", "mzxid"])]
@@ -52,10 +48,10 @@ impl Set {
             return Err(Failure::Usage("what to set is missing: give data, `-`, --file or --null".to_owned()));
         }
         let mut call = client.set(&self.path, self.data.read()?);
-        if let Some(version) = self.version {
+        if let Some(version) = self.precondition.version() {
             call = call.version(version);
         }
-        if let Some(mzxid) = self.mzxid {
+        if let Some(mzxid) = self.precondition.mzxid {
             call = call.mzxid(mzxid);
         }
         if self.upsert {

@@ -89,10 +89,11 @@ impl Status {
         if printer.is_json() {
             return printer.json(&document);
         }
-        printer.line(&table(&document).to_string())?;
+        // A table pads its last column, too, which nobody sees and every diff shows.
+        table(&document).lines().try_for_each(|line| printer.line(line.trim_end()))?;
         if document.members.len() > 1 {
             printer.line("")?;
-            printer.line(&members_table(&document.members).to_string())?;
+            members_table(&document.members).lines().try_for_each(|line| printer.line(line.trim_end()))?;
         }
         Ok(())
     }

@@ -128,9 +128,15 @@ impl State {
         self.issued
     }
 
-    /// Whether a call waits for a stream.
-    pub(super) fn is_waiting(&self) -> bool {
-        !self.queue.is_empty()
+    /// Whether a call waits for a stream. Forgets on the way those that do not any more.
+    pub(super) fn is_waiting(&mut self) -> bool {
+        while let Some(id) = self.queue.front() {
+            if self.calls.get_mut(*id).is_some_and(|call| matches!(call.progress, Progress::Queued)) {
+                return true;
+            }
+            self.queue.pop_front();
+        }
+        false
     }
 
     /// Begins a new stream, of which the number is returned; older ones end.

@@ -180,7 +180,8 @@ impl Follow {
             self.end_all(error);
             return;
         }
-        if matches!(error.reason(), Reason::ConnectionLost | Reason::Timeout) {
+        // A server that cannot serve now may do so in a moment; one that still cannot is left for another.
+        if matches!(error.reason(), Reason::ConnectionLost | Reason::Timeout) || self.failures > 1 {
             self.connections.give_up(connection);
         }
         for (at, watch) in self.watches.iter_mut().enumerate() {
