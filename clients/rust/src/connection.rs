@@ -7,11 +7,12 @@ mod dial;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use quorate_proto::v1;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tonic::transport::Channel;
 
 use crate::backoff::Backoff;
@@ -163,13 +164,17 @@ impl Connections {
         // The order matters: whoever sees the new `newest` must not find an older `seen`.
         connection.newest.fetch_max(header.zxid, Ordering::AcqRel);
         self.state.lock().failures = 0;
-        let mut looking_since = connection.looking_since.lock();
-        if header.role != Role::Looking {
-            *looking_since = None;
-            return;
+        if header.role == Role::Looking {
+            self.note_looking(connection);
+        } else {
+            *connection.looking_since.lock() = None;
         }
-        let since = *looking_since.get_or_insert_with(Instant::now);
-        drop(looking_since);
+    }
+
+    /// Takes note of an answer that says that the server cannot serve now: it is left for another, if there is one,
+    /// when it has said so for longer than an election takes.
+    pub(crate) fn note_looking(&self, connection: &Arc<Connection>) {
+        let since = *connection.looking_since.lock().get_or_insert_with(Instant::now);
         if self.dialer.addresses() > 1 && since.elapsed() > LOOKING_MAX {
             self.give_up(connection);
         }

@@ -184,8 +184,11 @@ impl Client {
             Ok(Err(status)) => Error::from(status),
             Err(_) => Error::new(Reason::Timeout, "no answer in time"),
         };
-        if error.reason() == Reason::ConnectionLost {
-            self.core.calls.give_up(&connection);
+        match error.reason() {
+            Reason::ConnectionLost => self.core.calls.give_up(&connection),
+            // A status has no header to tell the server's role.
+            Reason::Unavailable => self.core.calls.note_looking(&connection),
+            _ => {}
         }
         let error = if writes { error.of_sent_write() } else { error };
         Err(Failed { error, operation: Some(kept), issue: 0 })

@@ -96,7 +96,7 @@ impl Import {
             let outcome = self.create_all(client, nodes, &mut counts, &progress).await;
             progress.finish_and_clear();
             if let Err(failure) = outcome {
-                eprintln!("stopped: {}", describe(&counts));
+                eprintln!("stopped: {}; with --existing skip it goes on from here", describe(&counts));
                 return Err(failure);
             }
         }

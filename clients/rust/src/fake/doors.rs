@@ -34,7 +34,11 @@ impl Door {
         let fault = {
             let mut world = self.world.lock();
             world.messages.push((self.server_id, message.clone()));
-            world.next_fault()
+            if world.looking.contains(&self.server_id) {
+                Fault::Refuse(v1::ErrorReason::Unavailable)
+            } else {
+                world.next_fault()
+            }
         };
         if fault == Fault::CutBefore {
             self.cut().await;

@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(crate) changed: watch::Sender<u64>,
     /// Servers that refuse connections.
     pub(crate) down: HashSet<u32>,
+    /// Servers that have no leader, hence serve nothing.
+    pub(crate) looking: HashSet<u32>,
     pub(crate) connections: usize,
     pub(crate) faults: VecDeque<Fault>,
     /// All that came on Channels, with the server that it came to.
@@ -70,6 +72,7 @@ impl Default for World {
             compacted_zxid: 0,
             changed: watch::Sender::new(0),
             down: HashSet::new(),
+            looking: HashSet::new(),
             connections: 0,
             faults: VecDeque::new(),
             messages: Vec::new(),
@@ -85,11 +88,15 @@ impl World {
     }
 
     pub(crate) fn header(&self, server_id: u32) -> v1::ReplyHeader {
-        let role = if server_id == 1 { v1::Role::Leading } else { v1::Role::Following };
+        let role = match server_id {
+            looking if self.looking.contains(&looking) => v1::Role::Looking,
+            1 => v1::Role::Leading,
+            _ => v1::Role::Following,
+        };
         v1::ReplyHeader { cluster_id: CLUSTER_ID, server_id, role: role as i32, epoch: 1, zxid: self.zxid }
     }
 
-    /// One txn that sets some znodes.
+    /// One txn that sets some znodes; the data stands in every event.
     pub(crate) fn set_all(&mut self, paths: &[&str], data: &str) -> v1::Stat {
         self.zxid += 1;
         let mut newest = v1::Stat::default();

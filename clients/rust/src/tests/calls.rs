@@ -250,3 +250,18 @@ async fn nothing_happens_before_the_first_call() {
     assert_eq!(client.get("/a").await.expect_err("there is none").reason(), Reason::NoNode);
     assert_eq!(fake.world.lock().connections, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_finds_no_leader_is_left_for_another() {
+    both_ways(async |fake, client| {
+        client.set("/a", "0").await.expect("connected to server 1");
+        fake.world.lock().looking.insert(1);
+        let began = tokio::time::Instant::now();
+        client.set("/a", "1").await.expect("server 2 can");
+        let waited = began.elapsed();
+        assert!((1..5).contains(&waited.as_secs()), "elections take a moment: {waited:?}");
+        assert_eq!(client.last_header().map(|header| header.server_id), Some(2));
+        assert_eq!(fake.world.lock().history.len(), 2);
+    })
+    .await;
+}

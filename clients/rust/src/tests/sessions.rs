@@ -113,3 +113,19 @@ async fn a_caller_can_keep_a_session_itself() {
         assert_eq!(format!("{:?}", raw.credential), "SessionCredential(0x1)", "the secret is not shown");
     }
 }
+
+#[tokio::test]
+async fn a_write_of_a_session_is_not_made_after_later_ones() {
+    let fake = Fake::default();
+    let client = fake.client();
+    let session = client.open_session(TIMEOUT).await.expect("opened");
+    session.set("/first", "").await.expect("connected");
+    fake.world.lock().faults.push_back(Fault::Refuse(v1::ErrorReason::Unavailable));
+    session.set("/alone", "").await.expect("sent again: nothing came after it");
+    fake.world.lock().faults.push_back(Fault::Refuse(v1::ErrorReason::Unavailable));
+    let outcomes = join_all((0..3).map(|n| session.set(format!("/{n}"), "").send())).await;
+    let reasons: Vec<_> = outcomes.into_iter().map(|outcome| outcome.map_err(|error| error.reason()).err()).collect();
+    assert_eq!(reasons, [Some(Reason::Unavailable), Some(Reason::Unavailable), None]);
+    let paths: Vec<_> = fake.world.lock().history.iter().map(|event| event.path.clone()).collect();
+    assert_eq!(paths, ["/first", "/alone", "/2"]);
+}

@@ -200,3 +200,24 @@ async fn a_watch_nobody_serves_ends_only_for_those_who_want_to_fail_fast() {
     fake.world.lock().down.clear();
     assert!(matches!(next(&mut patient).await, Ok(WatchEvent::Created { .. })));
 }
+
+#[tokio::test]
+async fn a_watch_that_nobody_reads_stops_neither_its_neighbours_nor_the_calls() {
+    let fake = Fake::default();
+    let client = fake.client();
+    let mut idle = client.watch("/").kind(WatchKind::Recursive).with_data().start();
+    let mut busy = client.watch("/").kind(WatchKind::Recursive).with_data().start();
+    assert!(matches!(next(&mut idle).await, Ok(WatchEvent::Created { .. })));
+    assert!(matches!(next(&mut busy).await, Ok(WatchEvent::Created { .. })));
+    let large = "x".repeat(1_000_000);
+    for n in 0..6 {
+        // More than any window or buffer between the two holds.
+        fake.world.lock().set_all(&["/a"], &large);
+        assert_eq!(next_events(&mut busy).await[0].stat.version, n);
+        assert_eq!(client.get("/a").await.expect("read").stat.version, n);
+    }
+    // What was not read was not lost.
+    for n in 0..6 {
+        assert_eq!(next_events(&mut idle).await[0].stat.version, n);
+    }
+}
