@@ -25,6 +25,10 @@ pub const EXIT_IO_ERROR: i32 = 74;
 /// How often a full disk is looked at again: often enough to go on soon, rarely enough to cost nothing.
 const FULL_RETRY: Duration = Duration::from_millis(200);
 
+/// How long the log thread waits for work before it uses the time to prepare room: longer than a client that waits for
+/// each answer takes to send its next request, which would find the device busy otherwise.
+const IDLE_AFTER: Duration = Duration::from_millis(1);
+
 /// After each chunk of a snapshot its thread rests this many times as long as the chunk took, so that the log has the
 /// device for most of the time ...
 const REST_FACTOR: u32 = 2;
@@ -116,12 +120,15 @@ impl LogThread {
         let mut unfinished = true;
         loop {
             let wait = match (unfinished, self.work.is_low()) {
-                (true, false) => Some(Duration::ZERO),
+                (true, false) => Some(IDLE_AFTER),
                 (true, true) => Some(FULL_RETRY),
                 (false, _) => None,
             };
             let done = match self.jobs.take(&mut jobs, wait) {
-                Taken::Some => self.write(&mut jobs, &mut ops),
+                Taken::Some => self.write(&mut jobs, &mut ops).and_then(|done| {
+                    self.report(done);
+                    self.work.keep_room()
+                }),
                 Taken::Empty => self.work.idle(self.hint),
                 Taken::Closed => break,
             };
@@ -148,7 +155,7 @@ impl LogThread {
             }
         }
         let began = Instant::now();
-        let done = self.work.carry_out(ops, self.hint)?;
+        let done = self.work.write(ops, self.hint)?;
         if records > 0 {
             self.metrics.log_batch(records, bytes, began.elapsed());
         }

@@ -37,11 +37,23 @@ impl<D: Disk> LogWork<D> {
         LogWork { log, meta, incarnation, stuck: VecDeque::new(), low: false, busy_batches: 0, frames: Vec::new() }
     }
 
-    /// Carries out a batch, after whatever found no room before. `ops` is left empty.
+    /// [`LogWork::write`], then [`LogWork::keep_room`].
     ///
     /// # Errors
     /// The process has to end: what is on disk is no longer known.
     pub fn carry_out(&mut self, ops: &mut Vec<DiskOp>, hint: Hint) -> Result<LogDone, LogError> {
+        let mut done = self.write(ops, hint)?;
+        let room = self.keep_room()?;
+        done.inputs.extend(room.inputs);
+        done.unfinished = room.unfinished;
+        Ok(done)
+    }
+
+    /// Writes a batch, after whatever found no room before. `ops` is left empty.
+    ///
+    /// # Errors
+    /// The process has to end: what is on disk is no longer known.
+    pub fn write(&mut self, ops: &mut Vec<DiskOp>, hint: Hint) -> Result<LogDone, LogError> {
         let hints = Hints { commit: hint.commit, digest_zxid: hint.digest_zxid, digest: hint.digest };
         self.stuck.extend(ops.drain(..));
         let mut done = LogDone::default();
@@ -56,13 +68,24 @@ impl<D: Disk> LogWork<D> {
             }
         }
         self.busy_batches += 1;
+        done.unfinished = self.is_unfinished();
+        Ok(done)
+    }
+
+    /// Prepares a piece of the room that later batches need, if there was no idle moment for that since long. To be
+    /// called when nobody waits any more for what was written.
+    ///
+    /// # Errors
+    /// The process has to end.
+    pub fn keep_room(&mut self) -> Result<LogDone, LogError> {
+        let mut done = LogDone::default();
         if self.log.space() == Space::Unfinished && self.busy_batches >= STEP_EVERY_BATCHES {
             let space = self.prepare_room()?;
             if space == Space::Low {
                 self.tell_room(true, &mut done);
             }
         }
-        done.unfinished = self.log.space() != Space::Ready || !self.stuck.is_empty();
+        done.unfinished = self.is_unfinished();
         Ok(done)
     }
 
@@ -74,15 +97,19 @@ impl<D: Disk> LogWork<D> {
         let mut done = LogDone::default();
         let space = self.prepare_room()?;
         if !self.stuck.is_empty() && space != Space::Low {
-            done = self.carry_out(&mut Vec::new(), hint)?;
+            done = self.write(&mut Vec::new(), hint)?;
         }
         match space {
             Space::Low => self.tell_room(true, &mut done),
             Space::Ready if self.stuck.is_empty() => self.tell_room(false, &mut done),
             Space::Ready | Space::Unfinished => {}
         }
-        done.unfinished = self.log.space() != Space::Ready || !self.stuck.is_empty();
+        done.unfinished = self.is_unfinished();
         Ok(done)
+    }
+
+    fn is_unfinished(&self) -> bool {
+        self.log.space() != Space::Ready || !self.stuck.is_empty()
     }
 
     fn prepare_room(&mut self) -> Result<Space, LogError> {

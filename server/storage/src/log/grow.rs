@@ -74,6 +74,9 @@ impl<D: Disk> Log<D> {
                 return Err(full_or_fatal(error));
             }
         }
+        if self.space == Space::Ready {
+            self.space = Space::Unfinished;
+        }
         Ok(segment)
     }
 

@@ -240,7 +240,7 @@ impl<D: Disk> Log<D> {
         self.next_sequence - 1
     }
 
-    /// How much room there was when [`Log::prepare_spare`] last looked.
+    /// How much room there was when [`Log::prepare_spare`] last looked, or since the spare was taken into use.
     #[must_use]
     pub fn space(&self) -> Space {
         self.space

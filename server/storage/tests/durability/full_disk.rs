@@ -38,6 +38,25 @@ fn append_until_full(storage: &mut Storage<SimDisk>, model: &mut Model) -> usize
 }
 
 #[test]
+fn once_the_spare_is_in_use_another_one_is_wanted() {
+    let (mut storage, _) = initialized(&disk(1_000_000));
+    let mut model = Model::new();
+    let mut rng = Rng::new(9);
+    for _ in 0..3 {
+        assert_eq!(prepare(&mut storage), Space::Ready);
+        let mut appended = 0;
+        while storage.log.space() == Space::Ready {
+            let frame = model.small_frame(&mut rng);
+            storage.log.append(std::slice::from_ref(&frame), &hints(Zxid::ZERO)).unwrap();
+            model.frames.push(frame);
+            appended += 1;
+            assert!(appended < 1_000, "more than a segment was appended");
+        }
+        assert_eq!(storage.log.space(), Space::Unfinished);
+    }
+}
+
+#[test]
 fn room_is_called_low_while_a_whole_segment_is_left_for_what_is_in_flight() {
     let disk = disk(60_000);
     let (mut storage, _) = initialized(&disk);
