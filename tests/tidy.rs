@@ -137,13 +137,8 @@ fn nothing_is_left_unfinished() {
 
 #[test]
 fn no_file_names_a_place_on_one_machine() {
-    let places = [
-        ["/work", "/main"],
-        ["/work", "/shared"],
-        ["/tmp", "/brief"],
-        ["/ro", "ot/"],
-        [".cargo/regi", "stry/src/index"],
-    ];
+    // Written in two parts, so that this file does not name them either.
+    let places = [["/ho", "me/"], ["/ro", "ot/"], [".cargo/regi", "stry/src/index"]];
     for file in sources("") {
         for [head, tail] in places {
             let place = format!("{head}{tail}");

@@ -4,6 +4,7 @@ use quorate_types::{OutboxId, Request, Tag, WatchId, Zxid};
 
 /// Something that happened outside, to be stepped.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and is moved on at once")]
 pub enum Input {
     /// Time passed. The shell steps one at least every [`crate::limits::TICK_MS`].
     Tick,
@@ -44,6 +45,7 @@ pub enum DiskInput {
 
 /// What the front doors bring.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and is moved on at once")]
 pub enum ClientInput {
     /// A new outbox, before anything else of it.
     Open {

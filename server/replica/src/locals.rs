@@ -4,7 +4,8 @@
 
 use alloc::format;
 use quorate_types::{
-    Code, Consistency, Error, Now, Op, OutboxId, ReadOp, Reply, Request, Response, SessionId, StreamWatch, Tag, WatchOp, Zxid,
+    Code, Consistency, Error, Now, Op, OutboxId, ReadOp, Reply, Request, Response, SessionId, StreamWatch, Tag,
+    WatchOp, Zxid,
 };
 
 use crate::effect::{Delivery, Effects, SessionEnd};

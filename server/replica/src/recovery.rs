@@ -123,7 +123,8 @@ impl Recovery {
             counter_soft_max: self.config.counter_soft_max,
         };
         let zab = Zab::new(zab_config, self.promise, self.log, self.commit);
-        let watches = Watches::new(self.past, WatchConfig { hash_seed: self.config.hash_seed, ..WatchConfig::default() });
+        let watches =
+            Watches::new(self.past, WatchConfig { hash_seed: self.config.hash_seed, ..WatchConfig::default() });
         let mut replica = Replica::new(self.config, zab, self.tree, self.base, watches);
         replica.sessions.tick(now.monotonic_ms);
         replica.begin_sessions();

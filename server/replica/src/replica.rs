@@ -172,8 +172,7 @@ impl Replica {
         self.has_work = self.watches.work(&mut self.tree, out);
         self.begin_snapshot_if_due(out);
         self.under_way.mark();
-        out.hint =
-            Hint { commit: self.zab.commit(), digest: self.tree.digest(), digest_zxid: self.tree.applied() };
+        out.hint = Hint { commit: self.zab.commit(), digest: self.tree.digest(), digest_zxid: self.tree.applied() };
         let _ = now;
     }
 

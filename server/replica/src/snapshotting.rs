@@ -1,5 +1,6 @@
 //! `Snapshotting`: the exact state at one zxid, written in slices while later writes go on.
 
+use alloc::boxed::Box;
 use quorate_tree::SnapshotEncoder;
 use quorate_types::Zxid;
 
@@ -22,7 +23,7 @@ enum State {
     Idle,
     /// The writer has everything that was encoded so far, or will say when it has.
     Writing {
-        encoder: SnapshotEncoder,
+        encoder: Box<SnapshotEncoder>,
         /// What the state was when it began.
         digest: u128,
         znodes: u64,
@@ -62,7 +63,8 @@ impl Replica {
         });
         assert_eq!(history.delivered(), self.tree.applied(), "delivered but not applied");
         let (digest, znodes) = (self.tree.digest(), self.tree.znode_count() as u64);
-        self.snapshotting.state = State::Writing { encoder: SnapshotEncoder::new(&mut self.tree), digest, znodes };
+        self.snapshotting.state =
+            State::Writing { encoder: Box::new(SnapshotEncoder::new(&mut self.tree)), digest, znodes };
         self.continue_snapshot(out);
     }
 

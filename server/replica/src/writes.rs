@@ -290,6 +290,8 @@ fn session_id(server: ServerId, zxid: Zxid) -> SessionId {
 pub(crate) fn decode(zxid: Zxid, payload: Bytes) -> Txn {
     match Txn::decode(payload) {
         Ok(txn) => txn,
-        Err(error) => panic!("the committed txn {zxid} cannot be read ({error}); is this server older than its leader?"),
+        Err(error) => {
+            panic!("the committed txn {zxid} cannot be read ({error}); is this server older than its leader?")
+        }
     }
 }

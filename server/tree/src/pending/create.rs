@@ -63,7 +63,7 @@ impl Step<'_> {
         }
         for ancestor in missing.into_iter().rev() {
             let parent = path::parent(ancestor).expect("the root exists, so it is not missing");
-            self.make(parent, ancestor, CreateMode::Persistent, Some(Bytes::new()), acl.clone())?;
+            self.make(parent, ancestor, CreateMode::Persistent, None, acl.clone())?;
         }
         Ok(())
     }
