@@ -238,8 +238,10 @@ impl Stream for Outgoing {
         if state.is_over(this.stream) {
             return Poll::Ready(None);
         }
-        if std::mem::take(&mut this.first) {
-            state::first_part(this.shared.attachment.as_ref().map(|attached| &attached.credential), &mut this.message);
+        if std::mem::take(&mut this.first)
+            && let Some(attachment) = &this.shared.attachment
+        {
+            codec::put_attach(&mut this.message, &attachment.credential);
         }
         if state.is_waiting() {
             let missing = this.connection.missing(&this.shared.seen);
@@ -249,7 +251,7 @@ impl Stream for Outgoing {
             state.park_sender(context.waker());
             return Poll::Pending;
         }
-        Poll::Ready(Some(state::finish_message(&mut this.message)))
+        Poll::Ready(Some(this.message.split().freeze()))
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use quorate_proto::v1;
 use tokio::time::Instant;
 
@@ -269,18 +269,6 @@ impl State {
 
 /// Stands for an operation while that is lent; never sent.
 const NOTHING: WireOperation = WireOperation::CancelWatch(v1::WatchCancel { watch_id: 0 });
-
-/// An empty message to be filled, with the credential of the session that the stream is to speak for, if any.
-pub(super) fn first_part(attach: Option<&v1::SessionCredential>, message: &mut BytesMut) {
-    if let Some(attach) = attach {
-        codec::put_attach(message, attach);
-    }
-}
-
-/// The finished message.
-pub(super) fn finish_message(message: &mut BytesMut) -> Bytes {
-    message.split().freeze()
-}
 
 #[cfg(test)]
 mod tests;
