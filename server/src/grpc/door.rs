@@ -2,10 +2,10 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
@@ -19,6 +19,7 @@ use super::Config;
 use super::greeting::Greeting;
 use super::reflection::Reflection;
 use super::route::Route;
+use super::seldom::Seldom;
 use crate::connection::Connection;
 use crate::inbox::Inbox;
 
@@ -49,33 +50,24 @@ impl Door {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let config = &self.config;
         let route = self.route(connection.clone());
         let (io, is_greeted) = Greeting::new(io);
         let mut http = self.builder().serve_connection(TokioIo::new(io), Service { route });
-        let leave = pin!(async {
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                () = aged(config.connection_age_max) => {}
-            }
-        });
-        let silent = pin!(async {
-            tokio::time::sleep(config.handshake_timeout).await;
-            if is_greeted.load(Ordering::Relaxed) {
-                std::future::pending::<()>().await;
-            }
-        });
-        tokio::select! {
+        let mut leave =
+            Seldom::new(Box::pin(leave(Arc::clone(&self.config), connection.clone(), shutdown, is_greeted)));
+        let leave = tokio::select! {
+            biased;
             ended = &mut http => return ended,
-            () = connection.token().cancelled() => return Ok(()),
-            () = silent => return Ok(()),
-            () = leave => {}
+            leave = &mut leave => leave,
+        };
+        match leave {
+            Leave::AtOnce => return Ok(()),
+            Leave::InGoodOrder => Pin::new(&mut http).graceful_shutdown(),
         }
-        Pin::new(&mut http).graceful_shutdown();
         tokio::select! {
             ended = &mut http => ended,
             () = connection.token().cancelled() => Ok(()),
-            () = tokio::time::sleep(config.connection_age_grace) => Ok(()),
+            () = tokio::time::sleep(self.config.connection_age_grace) => Ok(()),
         }
     }
 
@@ -114,10 +106,38 @@ fn caller(connection: &Connection) -> Caller {
     Caller { identities: connection.peer().map(from).into_iter().collect() }
 }
 
-async fn aged(age_max: Option<Duration>) {
-    match age_max {
-        Some(age_max) => tokio::time::sleep(age_max).await,
-        None => std::future::pending().await,
+/// How the server leaves a connection.
+enum Leave {
+    /// The client is not worth waiting for.
+    AtOnce,
+    /// With the calls that are under way.
+    InGoodOrder,
+}
+
+/// Waits until there is a reason to leave the connection.
+async fn leave(
+    config: Arc<Config>,
+    connection: Connection,
+    shutdown: CancellationToken,
+    is_greeted: Arc<AtomicBool>,
+) -> Leave {
+    let aged = async {
+        match config.connection_age_max {
+            Some(age_max) => tokio::time::sleep(age_max).await,
+            None => std::future::pending().await,
+        }
+    };
+    let silent = async {
+        tokio::time::sleep(config.handshake_timeout).await;
+        if is_greeted.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = connection.token().cancelled() => Leave::AtOnce,
+        () = silent => Leave::AtOnce,
+        () = aged => Leave::InGoodOrder,
+        () = shutdown.cancelled() => Leave::InGoodOrder,
     }
 }
 

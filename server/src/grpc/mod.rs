@@ -29,6 +29,7 @@ mod keep_alive;
 mod options;
 mod reflection;
 mod route;
+mod seldom;
 mod session;
 #[cfg(test)]
 mod tests;
