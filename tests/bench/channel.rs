@@ -21,7 +21,7 @@ use super::Plan;
 use super::table::{Table, describe, histogram};
 
 /// Bytes of data in a znode.
-pub const PAYLOAD: usize = 100;
+pub(crate) const PAYLOAD: usize = 100;
 
 /// Clients, and operations that each has outstanding.
 const CLIENTS: u64 = 16;
@@ -31,30 +31,35 @@ const OUTSTANDING: u64 = 32;
 const PATHS: u64 = 1_000;
 
 /// What a load has done.
-pub struct Done {
-    pub operations: u64,
-    pub seconds: f64,
-    pub latencies: Histogram<u64>,
+pub(crate) struct Done {
+    pub(crate) operations: u64,
+    pub(crate) seconds: f64,
+    pub(crate) latencies: Histogram<u64>,
 }
 
-pub fn payload() -> Bytes {
+pub(crate) fn payload() -> Bytes {
     Bytes::from(vec![b'x'; PAYLOAD])
 }
 
-pub fn get(path: String) -> Operation {
+pub(crate) fn get(path: String) -> Operation {
     Operation::Get(v1::GetRequest { path, options: None })
 }
 
-pub fn set(path: String, data: Bytes) -> Operation {
+pub(crate) fn set(path: String, data: Bytes) -> Operation {
     Operation::SetData(v1::SetDataRequest { path, data: Some(data), ..v1::SetDataRequest::default() })
 }
 
-pub fn create(path: String, data: Bytes) -> Operation {
-    Operation::Create(v1::CreateRequest { path, data: Some(data), create_parents: true, ..v1::CreateRequest::default() })
+pub(crate) fn create(path: String, data: Bytes) -> Operation {
+    Operation::Create(v1::CreateRequest {
+        path,
+        data: Some(data),
+        create_parents: true,
+        ..v1::CreateRequest::default()
+    })
 }
 
 /// Runs `outstanding` operations at a time on one Channel until `until`, or until `next` has no more.
-pub async fn pipelined(
+pub(crate) async fn pipelined(
     connection: Channel,
     outstanding: u64,
     until: Instant,
@@ -80,7 +85,8 @@ pub async fn pipelined(
     let mut responses = client.channel(ReceiverStream::new(receiver)).await.unwrap().into_inner();
     let (mut operations, mut latencies) = (0, histogram());
     while !sent.is_empty() {
-        let response = responses.message().await.unwrap().expect("the stream stays open while operations are under way");
+        let response =
+            responses.message().await.unwrap().expect("the stream stays open while operations are under way");
         let now = Instant::now();
         let mut answered = 0;
         for item in response.items {
@@ -102,17 +108,14 @@ pub async fn pipelined(
 }
 
 /// Several clients at once.
-async fn load(
-    server: &Server,
-    plan: &Plan,
-    next: impl Fn(u64, u64) -> Operation + Copy,
-) -> (Done, f64) {
+async fn load(server: &Server, plan: &Plan, next: impl Fn(u64, u64) -> Operation + Copy) -> (Done, f64) {
     let connections = join_all((0..CLIENTS).map(|_| server.grpc())).await;
     let before = server.stats().cpu_micros;
     let until = Instant::now() + plan.seconds;
-    let clients = connections.into_iter().enumerate().map(|(client, connection)| {
-        pipelined(connection, OUTSTANDING, until, move |id| Some(next(client as u64, id)))
-    });
+    let clients = connections
+        .into_iter()
+        .enumerate()
+        .map(|(client, connection)| pipelined(connection, OUTSTANDING, until, move |id| Some(next(client as u64, id))));
     let mut all = Done { operations: 0, seconds: 0.0, latencies: histogram() };
     for done in join_all(clients).await {
         all.operations += done.operations;
@@ -124,7 +127,7 @@ async fn load(
 }
 
 /// Get, set and create over Channels, 16 clients x 32 outstanding.
-pub async fn measure(plan: &Plan, table: &mut Table) {
+pub(crate) async fn measure(plan: &Plan, table: &mut Table) {
     let server = super::start(plan, "channel", &[]);
     let data = payload();
     let prepare = pipelined(server.grpc().await, 100, Instant::now() + plan.seconds * 10, |id| {

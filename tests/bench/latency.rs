@@ -66,7 +66,7 @@ async fn sets(server: &Server, plan: &Plan) -> Done {
 }
 
 /// Set, one client, one outstanding, against one `fdatasync`.
-pub async fn measure(plan: &Plan, table: &mut Table) {
+pub(crate) async fn measure(plan: &Plan, table: &mut Table) {
     let server = super::start(plan, "latency", &[]);
     let _awake = Awake::begin();
     let until = Instant::now() + plan.seconds;

@@ -65,9 +65,9 @@ struct Arguments {
 }
 
 /// What every measurement is given.
-pub struct Plan {
-    pub seconds: Duration,
-    pub dir: PathBuf,
+pub(crate) struct Plan {
+    pub(crate) seconds: Duration,
+    pub(crate) dir: PathBuf,
 }
 
 /// Records between two snapshots, where a group wants to know when one comes.

@@ -58,7 +58,9 @@ async fn writes_around_a_snapshot(server: &Server, table: &mut Table) {
     while !done {
         let until = Instant::now() + Duration::from_millis(500);
         let data = payload();
-        let window = pipelined(connection.clone(), 64, until, |id| Some(set(format!("/million/0-0/{:06}", id % 1000), data.clone())));
+        let window = pipelined(connection.clone(), 64, until, |id| {
+            Some(set(format!("/million/0-0/{:06}", id % 1000), data.clone()))
+        });
         let window = window.await;
         written += window.operations;
         let now = status(server).await;
@@ -77,7 +79,7 @@ async fn writes_around_a_snapshot(server: &Server, table: &mut Table) {
 }
 
 /// Everything about a million znodes.
-pub async fn measure(plan: &Plan, table: &mut Table) {
+pub(crate) async fn measure(plan: &Plan, table: &mut Table) {
     let records = super::SNAPSHOT_RECORDS.to_string();
     let mut server = super::start(plan, "million", &["--snapshot-records", &records]);
     let empty = server.stats().resident_bytes;

@@ -48,7 +48,7 @@ impl Line {
 }
 
 /// 10,000 sessions, each attached to a Channel of its own, 100 Channels to a connection.
-pub async fn measure_idle(plan: &Plan, table: &mut Table) {
+pub(crate) async fn measure_idle(plan: &Plan, table: &mut Table) {
     const CONNECTIONS: u64 = 100;
     const SESSIONS: u64 = 100;
     let server = super::start(plan, "sessions", &[]);
@@ -74,7 +74,7 @@ pub async fn measure_idle(plan: &Plan, table: &mut Table) {
 }
 
 /// Open a session, create an ephemeral in it, close it: 16 clients.
-pub async fn measure_churn(plan: &Plan, table: &mut Table) {
+pub(crate) async fn measure_churn(plan: &Plan, table: &mut Table) {
     const CLIENTS: usize = 16;
     let server = super::start(plan, "churn", &[]);
     let connections = join_all((0..CLIENTS).map(|_| server.grpc())).await;

@@ -12,25 +12,25 @@ struct Row {
 
 /// All figures of a run, printed as they come and as one table in the end.
 #[derive(Default)]
-pub struct Table {
+pub(crate) struct Table {
     rows: Vec<Row>,
 }
 
 impl Table {
     /// Notes a figure that should be at most `target`.
-    pub fn at_most(&mut self, what: &str, target: f64, measured: f64, unit: &str, note: &str) {
+    pub(crate) fn at_most(&mut self, what: &str, target: f64, measured: f64, unit: &str, note: &str) {
         let verdict = if measured <= target { "" } else { " (missed)" };
         self.push(what, &format!("<= {target} {unit}"), &format!("{measured:.2} {unit}{verdict}"), note);
     }
 
     /// Notes a figure that should be at least `target`.
-    pub fn at_least(&mut self, what: &str, target: f64, measured: f64, unit: &str, note: &str) {
+    pub(crate) fn at_least(&mut self, what: &str, target: f64, measured: f64, unit: &str, note: &str) {
         let verdict = if measured >= target { "" } else { " (missed)" };
         self.push(what, &format!(">= {target} {unit}"), &format!("{measured:.0} {unit}{verdict}"), note);
     }
 
     /// Notes a figure without a target.
-    pub fn plain(&mut self, what: &str, measured: &str, note: &str) {
+    pub(crate) fn plain(&mut self, what: &str, measured: &str, note: &str) {
         self.push(what, "", measured, note);
     }
 
@@ -40,7 +40,7 @@ impl Table {
     }
 
     /// As a table for the README.
-    pub fn markdown(&self) -> String {
+    pub(crate) fn markdown(&self) -> String {
         let mut text = String::from("| what | target | measured | besides |\n| --- | --- | --- | --- |\n");
         for Row { what, target, measured, note } in &self.rows {
             text.push_str(&format!("| {what} | {target} | {measured} | {note} |\n"));
@@ -50,13 +50,13 @@ impl Table {
 }
 
 /// Throughput and latency in words.
-pub fn describe(operations: u64, seconds: f64, latencies: &Histogram<u64>) -> String {
+pub(crate) fn describe(operations: u64, seconds: f64, latencies: &Histogram<u64>) -> String {
     let rate = operations as f64 / seconds / 1000.0;
     let at = |quantile| latencies.value_at_quantile(quantile) as f64 / 1000.0;
     format!("{rate:.1} k/s, p50 {:.2} ms, p99 {:.2} ms", at(0.5), at(0.99))
 }
 
 /// A histogram of microseconds up to a minute.
-pub fn histogram() -> Histogram<u64> {
+pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000, 3).unwrap()
 }

@@ -35,7 +35,7 @@ async fn load<C>(plan: &Plan, clients: Vec<C>, call: impl AsyncFn(&mut C, u64)) 
 }
 
 /// Get and set by unary gRPC calls.
-pub async fn measure_grpc(plan: &Plan, table: &mut Table) {
+pub(crate) async fn measure_grpc(plan: &Plan, table: &mut Table) {
     let server = super::start(plan, "unary", &[]);
     let connections = join_all((0..CLIENTS).map(|_| server.grpc())).await;
     let mut clients: Vec<_> = connections.into_iter().map(ZnodeServiceClient::new).collect();
@@ -62,7 +62,7 @@ pub async fn measure_grpc(plan: &Plan, table: &mut Table) {
 }
 
 /// GET and PUT over keep-alive connections.
-pub async fn measure_rest(plan: &Plan, table: &mut Table) {
+pub(crate) async fn measure_rest(plan: &Plan, table: &mut Table) {
     let server = super::start(plan, "rest", &[]);
     let url = format!("http://{}/v1/znodes/a", server.address("http"));
     let clients: Vec<_> = (0..CLIENTS).map(|_| reqwest::Client::builder().http1_only().build().unwrap()).collect();

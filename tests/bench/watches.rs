@@ -92,7 +92,7 @@ async fn notify(
 }
 
 /// 10,000 watches on 100 connections.
-pub async fn measure_fan_out(plan: &Plan, table: &mut Table) {
+pub(crate) async fn measure_fan_out(plan: &Plan, table: &mut Table) {
     const CONNECTIONS: u64 = 100;
     const WATCHES: u64 = 100;
     let server = super::start(plan, "fanout", &[]);
@@ -109,7 +109,7 @@ pub async fn measure_fan_out(plan: &Plan, table: &mut Table) {
 }
 
 /// 10,000 connections with one watch each.
-pub async fn measure_connections(plan: &Plan, table: &mut Table) {
+pub(crate) async fn measure_connections(plan: &Plan, table: &mut Table) {
     const CONNECTIONS: u64 = 10_000;
     let server = super::start(plan, "connections", &[]);
     make(&server, "/a").await;
@@ -131,7 +131,7 @@ pub async fn measure_connections(plan: &Plan, table: &mut Table) {
 }
 
 /// 1,000 watches that resume 100,000 changes back.
-pub async fn measure_resumption(plan: &Plan, table: &mut Table) {
+pub(crate) async fn measure_resumption(plan: &Plan, table: &mut Table) {
     const WATCHES: u64 = 1_000;
     const CHANGES: u64 = 100_000;
     let history = (128_u64 << 20).to_string();
@@ -149,8 +149,12 @@ pub async fn measure_resumption(plan: &Plan, table: &mut Table) {
     let mut peak = memory;
     for _ in 0..WATCHES / 10 {
         let requests = (1..=10).map(|id| {
-            let create =
-                v1::WatchCreate { watch_id: id, path: "/a".into(), start_zxid: Some(start), ..v1::WatchCreate::default() };
+            let create = v1::WatchCreate {
+                watch_id: id,
+                path: "/a".into(),
+                start_zxid: Some(start),
+                ..v1::WatchCreate::default()
+            };
             v1::WatchRequest { action: Some(v1::watch_request::Action::Create(create)) }
         });
         let (sender, mut stream) = begin(&server, requests).await;

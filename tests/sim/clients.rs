@@ -33,9 +33,9 @@ struct UnderWay {
     sent_ms: u64,
 }
 
-pub struct Client {
+pub(crate) struct Client {
     id: u64,
-    pub outbox: Option<OutboxId>,
+    pub(crate) outbox: Option<OutboxId>,
     next_tag: u64,
     under_way: BTreeMap<u64, UnderWay>,
     session: Option<(SessionId, SessionSecret)>,
@@ -46,20 +46,20 @@ pub struct Client {
     /// Writes of unknown outcome that are sent again under the same request id, which means something only within
     /// the session (or without one) that it was sent in.
     retries: Vec<(Write, RequestId, SessionId)>,
-    pub watching: Watching,
+    pub(crate) watching: Watching,
 }
 
 /// What clients share.
-pub struct Shared<'a> {
-    pub rng: &'a mut Rng,
-    pub now_ms: u64,
-    pub value_bytes: u64,
-    pub writes: &'a mut Writes,
-    pub sessions: &'a mut SessionLog,
+pub(crate) struct Shared<'a> {
+    pub(crate) rng: &'a mut Rng,
+    pub(crate) now_ms: u64,
+    pub(crate) value_bytes: u64,
+    pub(crate) writes: &'a mut Writes,
+    pub(crate) sessions: &'a mut SessionLog,
 }
 
 impl Client {
-    pub fn new(id: u64) -> Client {
+    pub(crate) fn new(id: u64) -> Client {
         Client {
             id,
             outbox: None,
@@ -74,12 +74,12 @@ impl Client {
         }
     }
 
-    pub fn outstanding(&self) -> usize {
+    pub(crate) fn outstanding(&self) -> usize {
         self.under_way.len()
     }
 
     /// The server died, or this client's connection did.
-    pub fn disconnected(&mut self, writes: &mut Writes) {
+    pub(crate) fn disconnected(&mut self, writes: &mut Writes) {
         self.outbox = None;
         self.watching.running = false;
         for (_, under_way) in std::mem::take(&mut self.under_way) {
@@ -91,7 +91,7 @@ impl Client {
     }
 
     /// The next request, with its tag.
-    pub fn next(&mut self, shared: &mut Shared<'_>) -> (Tag, Request) {
+    pub(crate) fn next(&mut self, shared: &mut Shared<'_>) -> (Tag, Request) {
         let (sent, op, request_id) = self.choose(shared);
         let tag = self.next_tag;
         self.next_tag += 1;
@@ -226,7 +226,7 @@ impl Client {
     }
 
     /// Takes what the outbox brings. Returns the zxid that was thereby acknowledged.
-    pub fn receive(&mut self, delivery: Delivery, shared: &mut Shared<'_>) -> Zxid {
+    pub(crate) fn receive(&mut self, delivery: Delivery, shared: &mut Shared<'_>) -> Zxid {
         match delivery {
             Delivery::Reply { tag, zxid, response } => {
                 let under_way = self.under_way.remove(&tag.0).expect("a reply to a request under way");
@@ -282,7 +282,7 @@ impl Client {
     }
 
     /// Begins or resumes the watch, and nothing else.
-    pub fn watch_only(&mut self, now_ms: u64) -> (Tag, Request) {
+    pub(crate) fn watch_only(&mut self, now_ms: u64) -> (Tag, Request) {
         let tag = self.next_tag;
         self.next_tag += 1;
         self.under_way.insert(tag, UnderWay { sent: Sent::Other, session: SessionId::NONE, sent_ms: now_ms });
@@ -290,7 +290,7 @@ impl Client {
     }
 
     /// Whether this client's session, if it has one, is to be attached to its outbox first.
-    pub fn attach(&mut self, now_ms: u64) -> Option<(Tag, Request)> {
+    pub(crate) fn attach(&mut self, now_ms: u64) -> Option<(Tag, Request)> {
         let session = self.session?;
         let tag = self.next_tag;
         self.next_tag += 1;

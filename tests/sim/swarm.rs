@@ -4,37 +4,37 @@ use quorate_storage::sim::{Faults, Ppm, Rng};
 
 /// The configuration of one run.
 #[derive(Clone, Debug)]
-pub struct Swarm {
-    pub steps: u64,
-    pub clients: usize,
+pub(crate) struct Swarm {
+    pub(crate) steps: u64,
+    pub(crate) clients: usize,
     /// Requests that one client may have under way.
-    pub outstanding: usize,
-    pub segment_bytes: u64,
-    pub snapshot_records: u64,
-    pub counter_soft_max: u32,
-    pub history_bytes: usize,
-    pub value_bytes: u64,
+    pub(crate) outstanding: usize,
+    pub(crate) segment_bytes: u64,
+    pub(crate) snapshot_records: u64,
+    pub(crate) counter_soft_max: u32,
+    pub(crate) history_bytes: usize,
+    pub(crate) value_bytes: u64,
     /// How often the process, or the machine, ends at a step.
-    pub crash: Ppm,
+    pub(crate) crash: Ppm,
     /// Of these, how many take the power.
-    pub power: Ppm,
+    pub(crate) power: Ppm,
     /// How often a crash comes in the middle of a disk operation instead of between two.
-    pub crash_inside: Ppm,
+    pub(crate) crash_inside: Ppm,
     /// How often the disk fills up, and how often it is emptied again, at a step.
-    pub fill: Ppm,
-    pub drain: Ppm,
+    pub(crate) fill: Ppm,
+    pub(crate) drain: Ppm,
     /// How much time passes with a tick.
-    pub tick_ms: u64,
+    pub(crate) tick_ms: u64,
     /// The first client acts only once in so many of its turns: its session may expire.
-    pub first_client_acts_in: u64,
+    pub(crate) first_client_acts_in: u64,
     /// How often time leaps, at a step, and by how much.
-    pub leap: Ppm,
-    pub leap_ms: u64,
-    pub faults: Faults,
+    pub(crate) leap: Ppm,
+    pub(crate) leap_ms: u64,
+    pub(crate) faults: Faults,
 }
 
 impl Swarm {
-    pub fn draw(rng: &mut Rng) -> Swarm {
+    pub(crate) fn draw(rng: &mut Rng) -> Swarm {
         let pick = |rng: &mut Rng, choices: &[u64]| choices[rng.below(choices.len() as u64) as usize];
         let rarely = |rng: &mut Rng, choices: &[u64]| if rng.coin() { 0 } else { pick(rng, choices) as Ppm };
         let sector_bytes = pick(rng, &[512, 4096]) as usize;

@@ -7,8 +7,8 @@ use quorate_types::{
 };
 
 /// What one watch has been told, over all its resumptions.
-pub struct Watching {
-    pub id: WatchId,
+pub(crate) struct Watching {
+    pub(crate) id: WatchId,
     root: &'static str,
     /// Strictly after this.
     begun: Option<Zxid>,
@@ -16,13 +16,13 @@ pub struct Watching {
     /// Everything up to here was told.
     told: Resume,
     /// The watch runs on the present outbox.
-    pub running: bool,
-    pub resumed: u64,
-    pub compacted: u64,
+    pub(crate) running: bool,
+    pub(crate) resumed: u64,
+    pub(crate) compacted: u64,
 }
 
 impl Watching {
-    pub fn new(id: u64, root: &'static str) -> Watching {
+    pub(crate) fn new(id: u64, root: &'static str) -> Watching {
         let told = Resume { zxid: Zxid::ZERO, index: u32::MAX };
         Watching {
             id: WatchId(id),
@@ -37,7 +37,7 @@ impl Watching {
     }
 
     /// The request that begins or resumes it.
-    pub fn begin(&mut self) -> WatchOp {
+    pub(crate) fn begin(&mut self) -> WatchOp {
         self.running = true;
         self.resumed += u64::from(self.begun.is_some());
         WatchOp::Create(StreamWatch {
@@ -53,7 +53,7 @@ impl Watching {
         })
     }
 
-    pub fn receive(&mut self, item: &WatchItem) {
+    pub(crate) fn receive(&mut self, item: &WatchItem) {
         match item {
             WatchItem::Created(zxid) => {
                 if self.begun.is_none() {
@@ -99,7 +99,7 @@ impl Watching {
     }
 
     /// Compares what was seen with the history.
-    pub fn check(&self, history: impl Iterator<Item = Change>) {
+    pub(crate) fn check(&self, history: impl Iterator<Item = Change>) {
         let Some(begun) = self.begun else { return };
         let expected: Vec<_> = history
             .filter(|change| change.zxid > begun && path::is_at_or_below(&change.path, self.root))

@@ -25,11 +25,11 @@ const FULL_BYTES: u64 = 0;
 
 /// What a run has done, for the sums and for the comparison of two runs of a seed.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Outcome {
-    pub simulated_ms: u64,
-    pub digest: u128,
-    pub applied: Zxid,
-    pub counts: BTreeMap<&'static str, u64>,
+pub(crate) struct Outcome {
+    pub(crate) simulated_ms: u64,
+    pub(crate) digest: u128,
+    pub(crate) applied: Zxid,
+    pub(crate) counts: BTreeMap<&'static str, u64>,
 }
 
 /// A running server: the replica and what the threads around it hold.
@@ -45,7 +45,7 @@ struct Process {
     outboxes: BTreeMap<OutboxId, Outbox>,
 }
 
-pub struct World {
+pub(crate) struct World {
     verbose: bool,
     rng: Rng,
     swarm: Swarm,
@@ -64,7 +64,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, verbose: bool) -> World {
+    pub(crate) fn new(seed: u64, verbose: bool) -> World {
         let mut rng = Rng::new(seed);
         let swarm = Swarm::draw(&mut rng);
         if verbose {
@@ -93,7 +93,7 @@ impl World {
         }
     }
 
-    pub fn run(mut self) -> Outcome {
+    pub(crate) fn run(mut self) -> Outcome {
         self.disk.set_faults(self.swarm.faults.clone());
         for _ in 0..self.swarm.steps {
             if self.process.is_none() {

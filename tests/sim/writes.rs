@@ -17,7 +17,7 @@ enum Fate {
 
 /// One write, as it was asked for.
 #[derive(Clone, Debug)]
-pub enum Write {
+pub(crate) enum Write {
     /// Creates a znode that nobody else creates or deletes.
     Unique { path: String },
     /// Creates a sequential znode whose data no other has.
@@ -28,7 +28,7 @@ pub enum Write {
 
 /// All writes of a run and what became of them.
 #[derive(Default)]
-pub struct Writes {
+pub(crate) struct Writes {
     unique: BTreeMap<String, Fate>,
     /// Token -> fate and, once acknowledged, the name.
     sequential: BTreeMap<String, (Fate, Option<String>)>,
@@ -36,13 +36,13 @@ pub struct Writes {
     doubtful: BTreeSet<String>,
     /// Path -> every value that was sent, in order.
     registers: BTreeMap<String, Vec<(u64, Fate)>>,
-    pub acknowledged: u64,
-    pub refused: u64,
-    pub unknown: u64,
+    pub(crate) acknowledged: u64,
+    pub(crate) refused: u64,
+    pub(crate) unknown: u64,
 }
 
 impl Writes {
-    pub fn sent(&mut self, write: &Write) {
+    pub(crate) fn sent(&mut self, write: &Write) {
         match write {
             Write::Unique { path } => drop(self.unique.insert(path.clone(), Fate::Sent)),
             Write::Sequential { token } => drop(self.sequential.insert(token.clone(), (Fate::Sent, None))),
@@ -53,7 +53,7 @@ impl Writes {
     }
 
     /// The reply to a write.
-    pub fn replied(&mut self, write: &Write, response: &Response) {
+    pub(crate) fn replied(&mut self, write: &Write, response: &Response) {
         let doubtful = matches!(write, Write::Sequential { token } if self.doubtful.contains(token));
         let fate = match response {
             Ok(_) => Fate::Acknowledged,
@@ -68,7 +68,7 @@ impl Writes {
     }
 
     /// The server died before it replied.
-    pub fn lost(&mut self, write: &Write) {
+    pub(crate) fn lost(&mut self, write: &Write) {
         if let Write::Sequential { token } = write {
             self.doubtful.insert(token.clone());
         }
@@ -93,7 +93,7 @@ impl Writes {
     }
 
     /// Looks for everything in the state that is left in the end.
-    pub fn check(&self, tree: &Tree) {
+    pub(crate) fn check(&self, tree: &Tree) {
         for (path, fate) in &self.unique {
             match fate {
                 Fate::Acknowledged => assert!(tree.stat(path).is_some(), "{path} was acknowledged and is gone"),

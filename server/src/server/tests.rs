@@ -1,3 +1,5 @@
+//! A whole server in this process: started, used, stopped, and started again on the same data.
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! The window against what was pushed into it.
+
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;

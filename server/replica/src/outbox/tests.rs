@@ -1,3 +1,5 @@
+//! The queue against naive rules: nothing is lost but what is said to be.
+
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;

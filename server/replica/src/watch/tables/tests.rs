@@ -1,3 +1,5 @@
+//! The counts that the tables keep, against counting anew.
+
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 
