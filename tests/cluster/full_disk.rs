@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use quorate_tests::harness::{Rest, Server, ServerOptions};
 use quorate_tests::report;
 
-/// Room for a few segments of the least size.
-const DISK_BYTES: usize = 48 * 1024 * 1024;
+/// Room for some segments.
+const DISK_BYTES: usize = 192 * 1024 * 1024;
 
 /// What is written until the disk is full.
 const DATA_BYTES: usize = 200_000;
@@ -47,7 +47,7 @@ impl Drop for SmallDisk {
 async fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
     let disk = SmallDisk::mount();
     let ballast = ballast(disk.path());
-    let arguments = ["--segment-bytes", "4MiB"].map(str::to_owned).to_vec();
+    let arguments = ["--segment-bytes", "16MiB"].map(str::to_owned).to_vec();
     let data_dir = Some(disk.path().join("data"));
     let mut server = Server::start_with(ServerOptions { data_dir, arguments, ..ServerOptions::default() });
     let before = server.stats();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use quorate_tests::harness::Server;
@@ -11,6 +12,9 @@ use super::door::{Asked, Door, Failure};
 use super::matching::{self, Variables};
 use super::messages::{self, SessionHandle};
 use super::vector::{Case, Step};
+
+/// Longer than any case takes.
+const CASE_MAX: Duration = Duration::from_secs(30);
 
 struct Runner {
     door: Door,
@@ -23,10 +27,14 @@ struct Runner {
 pub(super) async fn run(case: &Case, door: &str, server: &Server, number: usize) -> Result<usize, String> {
     // A panic (an answer that is malformed in itself) fails the case and not the ones after it.
     let running = AssertUnwindSafe(run_steps(case, door, server, number)).catch_unwind();
-    running.await.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        Err(text.or(panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
-    })
+    match tokio::time::timeout(CASE_MAX, running).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            Err(text.or(panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default())
+        }
+        Err(_) => Err("does not end".to_owned()),
+    }
 }
 
 async fn run_steps(case: &Case, door: &str, server: &Server, number: usize) -> Result<usize, String> {
