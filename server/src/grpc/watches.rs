@@ -1,10 +1,10 @@
 //! `Watches`: what a stream has to remember of its watches to know when it is over, and to tell of one that could not
 //! even be asked for.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use quorate_replica::WatchItem;
-use quorate_types::{Code, Error, Tag, WatchId, Zxid};
+use quorate_types::{Error, Tag, WatchId, Zxid};
 
 /// Set in the tags of requests that begin or end watches: their answers are watch items and not replies.
 const WATCH: u64 = 1 << 63;
@@ -12,8 +12,8 @@ const WATCH: u64 = 1 << 63;
 /// The watches of one stream.
 #[derive(Default)]
 pub(super) struct Watches {
-    /// Begun or about to be, and not yet canceled.
-    alive: u64,
+    /// Begun and not canceled yet.
+    alive: HashSet<WatchId>,
     /// Requests that were not answered yet, in their order.
     asked: VecDeque<AskedWatch>,
     /// For the next tag.
@@ -29,7 +29,6 @@ struct AskedWatch {
 impl Watches {
     /// Notes that a watch is asked for; the tag is that of the request.
     pub(super) fn begin(&mut self, id: WatchId) -> Tag {
-        self.alive += 1;
         self.ask(id, true)
     }
 
@@ -52,45 +51,48 @@ impl Watches {
 
     /// Notes what watches are told.
     pub(super) fn told(&mut self, watches: &[WatchId], item: &WatchItem) {
-        let begins = match item {
-            WatchItem::Created(_) => true,
-            WatchItem::Canceled { error, .. } => {
-                let unknown = error.as_ref().is_some_and(|error| error.code() == Code::NoWatcher);
-                if !unknown {
-                    self.alive = self.alive.saturating_sub(watches.len() as u64);
+        match item {
+            WatchItem::Created(_) => {
+                for id in watches {
+                    self.alive.insert(*id);
+                    self.settle(|asked| asked.id == *id && asked.begins);
                 }
-                false
             }
-            WatchItem::Events(_) | WatchItem::Synced(_) | WatchItem::Progress(_) => return,
-        };
-        for id in watches {
-            // Answers come in about the order of the questions, so the first one is the one that is looked for.
-            let answered = |asked: &AskedWatch| asked.id == *id && (asked.begins || !begins);
-            if let Some(at) = self.asked.iter().position(answered) {
-                self.asked.remove(at);
+            // Whatever has this name has ended: a second watch of one name takes the first one down.
+            WatchItem::Canceled { .. } => {
+                for id in watches {
+                    self.alive.remove(id);
+                    self.settle(|asked| asked.id == *id);
+                }
             }
+            WatchItem::Events(_) | WatchItem::Synced(_) | WatchItem::Progress(_) => {}
         }
     }
 
-    /// The reply to a request of a watch: one that failed before there was a watch is told as the watch's end.
+    /// Answers come in about the order of the questions, so the first one that fits is the one that is looked for.
+    fn settle(&mut self, answered: impl Fn(&AskedWatch) -> bool) -> Option<AskedWatch> {
+        let at = self.asked.iter().position(answered)?;
+        self.asked.remove(at)
+    }
+
+    /// The reply to a request of a watch. One that failed before there was a watch is told as the watch's end; one that
+    /// did not has been told by an item, or will be.
     pub(super) fn replied(&mut self, tag: Tag, failed: Option<Error>, zxid: Zxid) -> Option<(WatchId, WatchItem)> {
         let error = failed?;
-        let at = self.asked.iter().position(|asked| asked.tag == tag)?;
-        let asked = self.asked.remove(at)?;
-        if asked.begins {
-            self.alive = self.alive.saturating_sub(1);
-        }
+        let asked = self.settle(|asked| asked.tag == tag)?;
         Some((asked.id, WatchItem::Canceled { error: Some(error), resume: zxid, compacted: None }))
     }
 
     /// Whether no watch is left, and none is asked for.
     pub(super) fn is_empty(&self) -> bool {
-        self.alive == 0 && self.asked.is_empty()
+        self.alive.is_empty() && self.asked.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use quorate_types::Code;
+
     use super::*;
 
     fn canceled(code: Option<Code>) -> WatchItem {
@@ -120,6 +122,30 @@ mod tests {
         watches.told(&[WatchId(1)], &WatchItem::Created(Zxid(1)));
         watches.cancel(WatchId(9));
         watches.told(&[WatchId(9)], &canceled(Some(Code::NoWatcher)));
+        assert!(!watches.is_empty());
+        assert_eq!(watches.asked.len(), 0);
+    }
+
+    #[test]
+    fn a_second_watch_of_one_name_ends_both() {
+        let mut watches = Watches::default();
+        watches.begin(WatchId(1));
+        watches.told(&[WatchId(1)], &WatchItem::Created(Zxid(1)));
+        watches.begin(WatchId(1));
+        watches.told(&[WatchId(1)], &canceled(Some(Code::BadArguments)));
+        assert!(watches.is_empty());
+    }
+
+    #[test]
+    fn a_name_can_be_used_again_before_its_end_is_told() {
+        let mut watches = Watches::default();
+        watches.begin(WatchId(1));
+        watches.told(&[WatchId(1)], &WatchItem::Created(Zxid(1)));
+        watches.cancel(WatchId(1));
+        watches.begin(WatchId(1));
+        watches.told(&[WatchId(1)], &canceled(None));
+        assert!(!watches.is_empty());
+        watches.told(&[WatchId(1)], &WatchItem::Created(Zxid(2)));
         assert!(!watches.is_empty());
         assert_eq!(watches.asked.len(), 0);
     }
