@@ -1,8 +1,10 @@
 //! Reading a request's body: not too large, and not too slowly.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, HeaderMap};
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderMap};
 use http_body_util::BodyExt;
 use quorate_client::Reason;
 use tokio::time;
@@ -10,10 +12,18 @@ use tokio::time;
 use crate::config::Config;
 use crate::problem::{Problem, Refusal};
 
+/// How much of a body that is too large is read and thrown away, and for how long.
+const DISCARDED_BYTES_MAX: usize = 16 * 1024 * 1024;
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The whole body. One that arrives in one piece, as small ones do, is not copied.
 pub(crate) async fn read(config: &Config, headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > config.body_bytes_max as u64) {
+        // Whoever waits to be told to go on has sent nothing yet, and now need not.
+        if !headers.contains_key(EXPECT) {
+            discard(body).await;
+        }
         return Err(too_large(config));
     }
     match time::timeout(config.body_timeout, collect(config, body)).await {
@@ -34,6 +44,7 @@ async fn collect(config: &Config, mut body: Body) -> Result<Bytes, Problem> {
         // Trailers say nothing that we would understand.
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + whole.len() + data.len() > config.body_bytes_max {
+            discard(body).await;
             return Err(too_large(config));
         }
         if first.is_empty() && whole.is_empty() {
@@ -44,6 +55,23 @@ async fn collect(config: &Config, mut body: Body) -> Result<Bytes, Problem> {
         }
     }
     Ok(if whole.is_empty() { first } else { whole.freeze() })
+}
+
+/// Reads on for a while, since a connection that is closed with data unread is reset, and the caller, which reads when
+/// it has sent all, would never see why.
+async fn discard(mut body: Body) {
+    let mut left = DISCARDED_BYTES_MAX;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            if length > left {
+                return;
+            }
+            left -= length;
+        }
+    };
+    // Those who are slower find the connection closed.
+    let _ = time::timeout(DISCARD_TIMEOUT, reading).await;
 }
 
 fn too_large(config: &Config) -> Problem {

@@ -73,7 +73,7 @@ pub(crate) struct EventDocument<'a> {
     watch: Option<&'a str>,
     /// The znode's metadata after the change; for a deletion, the last.
     stat: StatDocument,
-    /// The data, as `encoding` says; null for null data. Missing unless it was asked for.
+    /// The data, as `encoding` says; null for null data. Missing unless it was asked for, and in a deletion.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, required = false, example = "hello")]
     data: Option<Option<Cow<'a, str>>>,
@@ -187,7 +187,9 @@ impl Frames {
             kind => kind.as_str(),
         };
         self.write_id();
-        let (text, encoding) = with_data.then(|| data_text(event.data.as_ref())).unzip();
+        // What is deleted has no data any more, not even null.
+        let has_data = with_data && event.kind != EventKind::Deleted;
+        let (text, encoding) = has_data.then(|| data_text(event.data.as_ref())).unzip();
         let document = EventDocument {
             kind: event.kind.as_str(),
             path: &event.path,

@@ -85,8 +85,7 @@ fn connections(config: &Config) -> Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_timeout)
-        .max_buf_size(head_bytes_max.max(16 * 1024))
-        .pipeline_flush(true);
+        .max_buf_size(head_bytes_max.max(16 * 1024));
     builder
         .http2()
         .timer(TokioTimer::new())

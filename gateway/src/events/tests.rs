@@ -149,13 +149,15 @@ fn an_event_is_one_line_of_json_whatever_it_holds() {
     let data = Bytes::from_static(b"one\ntwo\r\nthree\rfour\n\nevent: forged\nid: 0x1\n\n");
     let changed = Event { data: Some(data.clone()), ..event(2, 0, EventKind::Changed, nasty) };
     let binary = Event { data: Some(Bytes::from_static(b"\xff\n")), ..event(3, 0, EventKind::Changed, nasty) };
-    frames.push(0, WatchEvent::Events(vec![changed, binary, event(4, 0, EventKind::Changed, nasty)]));
+    let null = event(4, 0, EventKind::Changed, nasty);
+    frames.push(0, WatchEvent::Events(vec![changed, binary, null, event(5, 0, EventKind::Deleted, nasty)]));
     let told = read(frames.take());
-    assert_eq!(told.len(), 3);
+    assert_eq!(told.len(), 4);
     assert_eq!(told[0].2["data"].as_str().unwrap().as_bytes(), data);
     assert_eq!((&told[0].2["encoding"], &told[0].2["path"]), (&json!("utf8"), &json!(nasty)));
     assert_eq!((&told[1].2["encoding"], &told[1].2["data"]), (&json!("base64"), &json!("/wo=")));
-    assert_eq!(told[2].2["data"], Value::Null);
+    assert_eq!(told[2].2.get("data"), Some(&Value::Null));
+    assert_eq!(told[3].2.get("data"), None);
 }
 
 #[test]

@@ -1,0 +1,170 @@
+//! `serve`: what only a real connection shows.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+
+struct Served {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Served {
+    async fn start(fake: &Fake, config: Config) -> Served {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = config.shutdown.clone();
+        let router = router(fake.client(), config.clone());
+        let task = tokio::spawn(async move { crate::serve(listener, router, &config).await });
+        Served { address, shutdown, task }
+    }
+
+    async fn connect(&self) -> Connection {
+        Connection { stream: TcpStream::connect(self.address).await.unwrap(), text: String::new() }
+    }
+
+    /// A write that waits for its body.
+    async fn upload(&self) -> Connection {
+        let mut connection = self.connect().await;
+        let header = "Host: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+        connection.write(format!("PUT /v1/znodes/a HTTP/1.1\r\n{header}")).await;
+        connection.read_to("100 Continue\r\n\r\n").await;
+        connection
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    text: String,
+}
+
+impl Connection {
+    async fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// Reads until what was read contains `text`.
+    async fn read_to(&mut self, text: &str) {
+        while !self.text.contains(text) {
+            assert!(self.read().await, "the connection ended after {:?}", self.text);
+        }
+    }
+
+    /// Reads until the other side closes.
+    async fn read_to_end(mut self) -> String {
+        while self.read().await {}
+        self.text
+    }
+
+    async fn read(&mut self) -> bool {
+        let mut piece = [0; 4096];
+        let read = self.stream.read(&mut piece).await.unwrap();
+        self.text.push_str(&String::from_utf8_lossy(&piece[..read]));
+        read > 0
+    }
+}
+
+const GET: &str = "GET /v1/znodes/a HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+#[tokio::test]
+async fn what_is_no_http_is_answered_before_the_connection_closes() {
+    let served = Served::start(&tree(), Config::default()).await;
+    for (request, status) in [
+        ("GET /v1/znodes/a b HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), "400"),
+        ("nonsense\r\n\r\n".to_owned(), "400"),
+        (format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(63 * 1024)), "414"),
+        (format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(30 * 1024)), "431"),
+    ] {
+        let mut connection = served.connect().await;
+        connection.write(&request).await;
+        connection.read_to("\r\n\r\n").await;
+        assert!(connection.text.starts_with(&format!("HTTP/1.1 {status} ")), "{}", connection.text);
+    }
+}
+
+#[tokio::test]
+async fn whoever_sends_too_much_without_saying_so_is_told() {
+    let served = Served::start(&tree(), Config { body_bytes_max: 100_000, ..Config::default() }).await;
+    let mut connection = served.connect().await;
+    connection.write("PUT /v1/znodes/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    for _ in 0..64 {
+        connection.write(format!("8000\r\n{}\r\n", "x".repeat(0x8000))).await;
+    }
+    connection.write("0\r\n\r\n").await;
+    connection.read_to("\"code\":\"TOO_LARGE\"").await;
+    assert!(connection.text.starts_with("HTTP/1.1 413 "), "{}", connection.text);
+}
+
+#[tokio::test]
+async fn a_connection_serves_one_request_after_the_other() {
+    let served = Served::start(&tree(), Config::default()).await;
+    let mut connection = served.connect().await;
+    for _ in 0..3 {
+        connection.write(GET).await;
+        connection.read_to("\r\n\r\nhello").await;
+        assert!(connection.text.starts_with("HTTP/1.1 200 OK\r\n"), "{}", connection.text);
+        connection.text.clear();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_sends_no_request_is_closed() {
+    let served =
+        Served::start(&tree(), Config { header_timeout: Duration::from_millis(30), ..Config::default() }).await;
+    let mut connection = served.connect().await;
+    connection.write("GET /livez HTTP/1.1\r\nHost: loc").await;
+    assert!(!connection.read_to_end().await.contains("200"));
+}
+
+#[tokio::test]
+async fn more_connections_than_allowed_wait_for_their_turn() {
+    let served = Served::start(&tree(), Config { connections_max: 1, ..Config::default() }).await;
+    let mut first = served.connect().await;
+    first.write(GET).await;
+    first.read_to("hello").await;
+    let mut second = served.connect().await;
+    second.write(GET).await;
+    let early = tokio::time::timeout(Duration::from_millis(30), second.read()).await;
+    assert!(early.is_err(), "{}", second.text);
+    drop(first);
+    second.read_to("hello").await;
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_streams_cleanly_and_lets_requests_end() {
+    let fake = Fake::telling(|_| vec![v1::watch_item::Item::Created(v1::WatchCreated { zxid: 0x10 })]);
+    let served = Served::start(&fake, Config::default()).await;
+    let mut events = served.connect().await;
+    events.write("GET /v1/watch?path=/a HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    events.read_to("event: bookmark").await;
+    let mut upload = served.upload().await;
+    let mut idle = served.connect().await;
+    idle.write("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    idle.read_to("ok\n").await;
+
+    served.shutdown.cancel();
+    // An empty chunk, the end of a body that is whole.
+    assert!(events.read_to_end().await.ends_with("0\r\n\r\n"));
+    idle.read_to_end().await;
+    upload.write("hello").await;
+    // The fake refuses every write, but it is asked, and its answer arrives.
+    assert!(upload.read_to_end().await.contains("\"code\":\"INTERNAL\""));
+    served.task.await.unwrap();
+    assert!(TcpStream::connect(served.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_ever() {
+    let config = Config { drain_timeout: Duration::from_millis(30), ..Config::default() };
+    let served = Served::start(&tree(), config).await;
+    let _upload = served.upload().await;
+    served.shutdown.cancel();
+    served.task.await.unwrap();
+}
