@@ -13,13 +13,16 @@ use tonic::metadata::BinaryMetadataValue;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
+/// A request (method, target, headers, body), and the status and the reason of its answer.
+type Malformed<'a> = (Method, &'a str, &'a [(&'a str, &'a str)], &'a str, u16, &'a str);
+
 #[tokio::test]
 async fn malformed_requests_by_http_are_answered_with_problems() {
     let server = Server::start();
     let rest = server.rest();
     let before = server.stats();
-    let envelope = ("content-type", "application/vnd.quorate+json");
-    let checks: &[(Method, &str, &[(&str, &str)], &str, u16, &str)] = &[
+    let envelope = &[("content-type", "application/vnd.quorate+json")];
+    let checks: &[Malformed<'_>] = &[
         (Method::GET, "/v1/znodes/%zz", &[], "", 400, "INVALID_PATH"),
         (Method::GET, "/v1/znodes/a%00b", &[], "", 400, "INVALID_PATH"),
         (Method::GET, "/v1/znodes/%ff%fe", &[], "", 400, "INVALID_PATH"),
@@ -36,9 +39,9 @@ async fn malformed_requests_by_http_are_answered_with_problems() {
         (Method::POST, "/v1/znodes/a?mode=ephemeral", &[], "x", 409, "SESSION_REQUIRED"),
         (Method::PUT, "/v1/znodes/a?version=soon", &[], "x", 400, "BAD_ARGUMENTS"),
         (Method::PUT, "/v1/znodes/zookeeper?version=77", &[], "x", 412, "BAD_VERSION"),
-        (Method::PUT, "/v1/znodes/a", &[envelope], "{\"data\":", 400, "BAD_ARGUMENTS"),
-        (Method::PUT, "/v1/znodes/a", &[envelope], "[1,2]", 400, "BAD_ARGUMENTS"),
-        (Method::PUT, "/v1/znodes/a", &[envelope], "{\"data\":\"x\",\"encoding\":\"rot13\"}", 400, "BAD_ARGUMENTS"),
+        (Method::PUT, "/v1/znodes/a", envelope, "{\"data\":", 400, "BAD_ARGUMENTS"),
+        (Method::PUT, "/v1/znodes/a", envelope, "[1,2]", 400, "BAD_ARGUMENTS"),
+        (Method::PUT, "/v1/znodes/a", envelope, "{\"data\":\"x\",\"encoding\":\"rot13\"}", 400, "BAD_ARGUMENTS"),
         (Method::PUT, "/v1/znodes/a", &[("if-match", "no quotes")], "x", 400, "BAD_ARGUMENTS"),
         (Method::GET, "/v1/znodes/a", &[("quorate-min-zxid", "yesterday")], "", 400, "BAD_ARGUMENTS"),
         (Method::GET, "/v1/znodes/a", &[("quorate-session", "0x1")], "", 400, "BAD_ARGUMENTS"),

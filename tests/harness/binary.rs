@@ -30,6 +30,6 @@ fn build() -> PathBuf {
     assert!(output.status.success(), "the server does not build: {}", String::from_utf8_lossy(&output.stderr));
     let messages = String::from_utf8_lossy(&output.stdout);
     let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let executables = artifacts.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
-    executables.last().expect("cargo names what it built")
+    let mut executables = artifacts.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+    executables.next_back().expect("cargo names what it built")
 }

@@ -6,7 +6,9 @@ use super::{Model, access, error};
 
 impl Model {
     /// Answers a read.
-    #[must_use]
+    ///
+    /// # Errors
+    /// What the specification says that the read fails with.
     pub fn read(&self, op: &ReadOp, caller: &Caller, session: SessionId) -> Response {
         match op {
             ReadOp::Get { path } => {
