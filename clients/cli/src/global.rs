@@ -9,7 +9,8 @@ use crate::duration;
 
 /// What can be said with every command.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Client options")]
+// Without this, the comment above would become the description of the program that flattens this.
+#[command(next_help_heading = "Client options", about = None, long_about = None)]
 pub struct Global {
     /// Servers of the ensemble, any of which will do
     #[arg(

@@ -110,6 +110,9 @@ fn help_has_examples_and_exit_codes() {
         let mut command = command.clone();
         let help = command.render_long_help().to_string();
         assert!(help.contains("Exit codes:"), "{}", command.get_name());
+        // What is written by hand is not wrapped well by a terminal of 80 columns.
+        let after = command.get_after_help().map(|text| text.to_string()).unwrap_or_default();
+        assert!(after.lines().all(|line| line.chars().count() <= 80), "{after}");
         assert!(
             matches!(command.get_name(), "status" | "sync") || help.contains("Examples:"),
             "{}",

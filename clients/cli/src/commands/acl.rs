@@ -13,7 +13,7 @@ use crate::text;
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   quorate getAcl /app
-  quorate setAcl /app world:anyone:r,digest:bob:KSRnoSDiOBSfNvPeKeTEb3ZGRTY=:cdrwa";
+  quorate setAcl /app world:anyone:r,ip:10.0.0.0/8:cdrwa";
 
 /// The arguments of `getAcl`.
 #[derive(Args, Debug)]

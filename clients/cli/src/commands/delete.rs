@@ -13,13 +13,13 @@ use crate::printer::Printer;
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   quorate delete /app/config/port
-  quorate delete /app/config/port -v 3    only if nobody changed it since version 3";
+  quorate delete /app/config/port -v 3    only if it still has version 3";
 
 pub(crate) const ALL_EXAMPLES: &str = "\
 Examples:
-  quorate deleteall /app          asks, then deletes /app and everything below it in one txn
+  quorate deleteall /app          asks, then deletes all of it in one txn
   quorate deleteall /app --yes    without asking
-  quorate deleteall /big -b 1000  in steps of 1,000, for trees of more than 10,000 znodes";
+  quorate deleteall /big -b 1000  in steps, for more than 10,000 znodes";
 
 /// Znodes that one txn deletes at most.
 const ONE_TXN_MAX: u64 = 10_000;

@@ -19,8 +19,8 @@ Examples:
   quorate export /app --file app.ndjson
   quorate export /app --format json | jq '.znodes[].path'
 
-The file shows one moment, exactly, while others go on writing. The first line says which, the last line that the file
-is whole.";
+The file shows one moment, exactly, while others go on writing. Its first line
+says which, its last line that it is whole.";
 
 /// What servers make for themselves; it is exported only if it is asked for by its path.
 const RESERVED: &str = "/zookeeper";

@@ -22,7 +22,8 @@ Examples:
   quorate import app.ndjson --existing overwrite
   quorate export --server old:7181 | quorate import - --server new:7181
 
-The file is checked as a whole before anything is created. Ephemeral znodes are left out: they belong to nobody.";
+The file is checked as a whole before anything is created. Ephemeral znodes are
+left out: they would belong to nobody.";
 
 /// Creates that are under way at once: enough to fill the disk's batches.
 const UNDER_WAY_MAX: usize = 256;

@@ -13,7 +13,7 @@ use crate::text;
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   quorate set /app/config/port 8081
-  quorate set /app/config/port 8081 -v 3      only if nobody changed it since version 3
+  quorate set /app/config/port 8081 -v 3      only if it still has version 3
   quorate set /app/config/port 8081 --upsert  create it if there is none
   date | quorate set /app/started -";
 

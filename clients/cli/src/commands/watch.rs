@@ -17,8 +17,8 @@ Examples:
   quorate watch /app -R --count 1           exit after one change
   quorate watch -R / --output json | jq .   one JSON object on each line
 
-It goes on by itself when a connection breaks, and misses nothing. After an interruption, `--from` with the zxid of
-the last line goes on where that was.";
+It goes on by itself when a connection breaks, and misses nothing. After an
+interruption, --from with the zxid of the last line goes on where that was.";
 
 /// The arguments of `watch`.
 #[derive(Args, Debug)]
