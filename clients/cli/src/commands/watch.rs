@@ -11,7 +11,7 @@ use crate::text;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  quorate watch /app/config/port            its creation, its changes, its deletion
+  quorate watch /app/config/port            created, changed, deleted
   quorate watch -R /app --data              everything below it, with data
   quorate watch -R /app --initial           what there is, then what changes
   quorate watch /app -R --count 1           exit after one change
