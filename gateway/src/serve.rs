@@ -85,6 +85,9 @@ fn connections(config: &Config) -> Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_timeout)
+        // Together, responses to pipelined requests would be fewer packets; but then hyper takes a body's pieces without
+        // end from a stream that its reader does not read.
+        .pipeline_flush(false)
         .max_buf_size(head_bytes_max.max(16 * 1024));
     builder
         .http2()
