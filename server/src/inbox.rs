@@ -97,6 +97,7 @@ struct Lanes {
 }
 
 /// One item of the client lane.
+#[expect(clippy::large_enum_variant, reason = "a call's request in a box would cost each call an allocation")]
 pub(crate) enum ClientItem {
     Open {
         mailbox: Arc<Mailbox>,

@@ -55,11 +55,11 @@ pub struct Server {
     abandon: CancellationToken,
 }
 
-/// Why a server did not start.
+/// Why a server did not start; the whole story is in the chain of sources.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// An address cannot be bound.
-    #[error("cannot listen on {address} for {door}: {source}")]
+    #[error("cannot listen on {address} for {door}")]
     Bind {
         /// For which door.
         door: &'static str,
@@ -69,7 +69,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The data directory cannot be opened.
-    #[error("cannot open the data directory {}: {source}", path.display())]
+    #[error("cannot open the data directory {}", path.display())]
     DataDir {
         /// Which.
         path: PathBuf,
@@ -77,7 +77,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The data directory cannot be prepared.
-    #[error("cannot initialize the data directory {}: {source}", path.display())]
+    #[error("cannot initialize the data directory {}", path.display())]
     Initialize {
         /// Which.
         path: PathBuf,
@@ -85,7 +85,7 @@ pub enum StartError {
         source: InitializeError,
     },
     /// What the data directory holds cannot be used.
-    #[error("cannot start from the data directory {}: {source}", path.display())]
+    #[error("cannot start from the data directory {}", path.display())]
     Recover {
         /// Which.
         path: PathBuf,
@@ -93,11 +93,11 @@ pub enum StartError {
         source: RecoverError,
     },
     /// The system has no randomness to give.
-    #[error("the system gives no random numbers: {0}")]
-    Random(getrandom::Error),
+    #[error("the system gives no random numbers")]
+    Random(#[source] getrandom::Error),
     /// A thread cannot be started.
-    #[error("cannot start a thread: {0}")]
-    Thread(std::io::Error),
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
 }
 
 impl Server {

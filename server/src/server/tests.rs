@@ -122,7 +122,7 @@ async fn what_was_acknowledged_is_there_after_a_stop_and_a_start() {
 async fn a_data_directory_has_one_server_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path()).await;
-    let second = Server::start(&config(dir.path())).await.err().map(|error| error.to_string());
+    let second = Server::start(&config(dir.path())).await.err().map(|error| format!("{:#}", anyhow::Error::new(error)));
     assert!(second.as_deref().is_some_and(|error| error.contains("in use by another process")), "{second:?}");
     server.stop().await;
     start(dir.path()).await.stop().await;
