@@ -38,9 +38,8 @@ impl Replica {
         if self.is_fresh_enough(&request) {
             return self.execute(outbox, tag, request, now, out);
         }
-        if self.is_established() && request.min_zxid > self.zab.history().last() {
-            let detail = format!("zxid {} is above everything proposed so far", request.min_zxid);
-            return self.at_once(Err(Error::new(Code::ZxidUnknown, detail)));
+        if let Err(error) = self.can_come(request.min_zxid) {
+            return self.at_once(Err(error));
         }
         if self.waiting.parked.len() >= limits::MIN_ZXID_WAITERS_MAX {
             let error = Error::new(Code::Throttled, "too many requests wait for a later zxid");
@@ -51,6 +50,15 @@ impl Replica {
         self.waiting.parked_so_far += 1;
         self.waiting.parked.insert(key, Parked { outbox, tag, request, give_up_ms });
         None
+    }
+
+    /// Whether a leader has proposed `zxid`, so that it is worth waiting for.
+    pub(crate) fn can_come(&self, zxid: Zxid) -> Result<(), Error> {
+        if self.is_established() && zxid > self.zab.history().last() {
+            let detail = format!("zxid {zxid} is above everything proposed so far");
+            return Err(Error::new(Code::ZxidUnknown, detail));
+        }
+        Ok(())
     }
 
     fn at_once(&self, response: Response) -> Option<(Zxid, Response)> {

@@ -46,7 +46,7 @@ impl Replica {
             let detail = "the server's disk is full; reads go on, writes resume when there is room again";
             return Err(Error::new(Code::DiskFull, detail));
         }
-        Ok(())
+        self.can_come(request.min_zxid)
     }
 
     /// Checks the request's claim to its session, and counts it as a sign of life.

@@ -307,7 +307,8 @@ fn min_zxid_is_waited_for_unless_it_cannot_come() {
     let wanted = server.replica.zab.history().last();
     server.request(2, 2, Request { min_zxid: wanted, ..request(get("/a")) });
     server.request(2, 3, Request { min_zxid: Zxid(wanted.0 + 5), ..request(get("/a")) });
-    assert_eq!(server.replies(), [(3, Some(Code::ZxidUnknown))]);
+    server.request(2, 4, Request { min_zxid: Zxid(wanted.0 + 5), ..request(delete("/a")) });
+    assert_eq!(server.replies(), [(3, Some(Code::ZxidUnknown)), (4, Some(Code::ZxidUnknown))]);
     server.sync_all();
     assert_eq!(server.replies(), [(1, None), (2, None)]);
 }
