@@ -70,7 +70,7 @@ impl Client {
             register: None,
             sequence: 0,
             retries: Vec::new(),
-            watching: Watching::new(id, if id % 2 == 0 { "/" } else { "/r" }),
+            watching: Watching::new(id, if id.is_multiple_of(2) { "/" } else { "/r" }),
         }
     }
 

@@ -70,7 +70,7 @@ fn nothing_acknowledged_is_lost_on_a_disk_that_forgets_tears_fails_and_fills_up(
     let mut simulated_ms = 0;
     for seed in 0..seeds {
         let outcome = run(seed, false);
-        if seed % REPEATED == 0 {
+        if seed.is_multiple_of(REPEATED) {
             assert_eq!(run(seed, false), outcome, "seed {seed} is not deterministic; {}", repro(seed));
         }
         simulated_ms += outcome.simulated_ms;
