@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use quorate_replica::outbox::response_bytes;
 use quorate_replica::{ClientInput, Delivery, Effects, Input, Order, Replica, limits};
 use quorate_types::{Code, Error, Now, OutboxId, Request, Tag, WatchId};
 use tokio::time::{Interval, MissedTickBehavior};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use crate::disk::Disk;
 use crate::inbox::{CALLS, ClientItem, Drained, Inbox};
@@ -36,6 +37,9 @@ const STALL: Duration = Duration::from_millis(20);
 
 /// Ticks between two looks at whether clients still read.
 const TICKS_PER_SWEEP: u64 = 20;
+
+/// Places whose memory the loop's lists keep. What a burst needed beyond is given back within two sweeps.
+const IDLE_PLACES: usize = 256;
 
 /// How long a stop waits for what is under way.
 const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -100,24 +104,27 @@ impl Driver {
         self.finish_turn(now);
         let mut interval = tokio::time::interval(Duration::from_millis(limits::TICK_MS));
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stopping: Option<Instant> = None;
-        loop {
-            if stopping.is_none() && stop.is_cancelled() {
-                self.inbox.shared().close();
-                stopping = Some(Instant::now() + STOP_GRACE);
-            }
-            if stopping.is_some_and(|deadline| self.is_settled() || Instant::now() > deadline) {
-                break;
-            }
-            let tick = self.wait(&mut interval, &stop).await;
+        let mut stopped = std::pin::pin!(stop.cancelled());
+        while !stop.is_cancelled() {
+            let tick = self.wait(&mut interval, Some(stopped.as_mut())).await;
+            self.turn(tick);
+        }
+        self.inbox.shared().close();
+        let deadline = Instant::now() + STOP_GRACE;
+        while !self.is_settled() && Instant::now() < deadline {
+            let tick = self.wait(&mut interval, None).await;
             self.turn(tick);
         }
         self.say_goodbye();
         self.disk.stop().await;
     }
 
-    /// Waits until there is something to do; says whether it is time for a tick.
-    async fn wait(&mut self, interval: &mut Interval, stop: &CancellationToken) -> bool {
+    /// Waits until there is something to do, `stopped` included; says whether it is time for a tick.
+    async fn wait(
+        &mut self,
+        interval: &mut Interval,
+        mut stopped: Option<Pin<&mut WaitForCancellationFuture<'_>>>,
+    ) -> bool {
         let is_behind = self.replica.has_work() || !self.lagged.is_empty() || !self.lost.is_empty();
         let goes_on = is_behind || (!self.backlog.is_empty() && !self.replica.is_busy());
         if goes_on {
@@ -125,18 +132,11 @@ impl Driver {
             tokio::task::yield_now().await;
         }
         let wants_clients = self.backlog.is_empty() && !self.replica.is_busy();
-        let mut stopped = std::pin::pin!(stop.cancelled());
-        let mut is_stopped = stop.is_cancelled();
         poll_fn(|cx| {
             let tick = interval.poll_tick(cx).is_ready();
             let drained = self.inbox.shared().poll_drain(cx, wants_clients, &mut self.drained).is_ready();
-            if !is_stopped {
-                is_stopped = stopped.as_mut().poll(cx).is_ready();
-                if is_stopped {
-                    return Poll::Ready(tick);
-                }
-            }
-            if tick || drained || goes_on { Poll::Ready(tick) } else { Poll::Pending }
+            let is_stopped = stopped.as_mut().is_some_and(|stopped| stopped.as_mut().poll(cx).is_ready());
+            if tick || drained || goes_on || is_stopped { Poll::Ready(tick) } else { Poll::Pending }
         })
         .await
     }
@@ -170,9 +170,16 @@ impl Driver {
         self.replica.step(Input::Tick, now, &mut self.effects);
         self.inbox.shared().calls.expire(now.monotonic_ms);
         self.ticks += 1;
-        if !self.ticks.is_multiple_of(TICKS_PER_SWEEP) {
-            return;
+        if self.ticks.is_multiple_of(TICKS_PER_SWEEP) {
+            self.sweep(now);
         }
+    }
+
+    /// Gives up clients that do not read, and memory that is not needed.
+    fn sweep(&mut self, now: Now) {
+        self.drained.clients.shrink_to(IDLE_PLACES);
+        self.backlog.shrink_to(IDLE_PLACES);
+        self.effects.outbox.shrink_to(IDLE_PLACES);
         let blocked_ms_max = self.blocked_ms_max;
         let error = || {
             let detail = format!("the client has not read for {blocked_ms_max} ms what it was sent");

@@ -179,3 +179,6 @@ impl Mailbox {
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 }
+
+#[cfg(test)]
+mod tests;
