@@ -6,7 +6,8 @@ use quorate_replica::{DiskInput, DiskOp, Hint};
 use quorate_storage::{Disk, Hints, Log, LogError, Meta, MetaFile, Space};
 use quorate_types::{Frame, ServerId};
 
-/// Under constant load there is no idle moment: room is then prepared a step at a time, once in so many batches.
+/// Under constant load there is no idle moment: a spare segment is then reserved a step at a time, once in so many
+/// batches.
 const STEP_EVERY_BATCHES: u32 = 4;
 
 /// The log and the meta record at work. Belongs to the log thread.
@@ -72,14 +73,15 @@ impl<D: Disk> LogWork<D> {
         Ok(done)
     }
 
-    /// Prepares a piece of the room that later batches need, if there was no idle moment for that since long. To be
-    /// called when nobody waits any more for what was written.
+    /// Sees to it that there is a spare segment, if there was no idle moment for that since long. To be called when
+    /// nobody waits any more for what was written.
     ///
     /// # Errors
     /// The process has to end.
     pub fn keep_room(&mut self) -> Result<LogDone, LogError> {
         let mut done = LogDone::default();
-        if self.log.space() == Space::Unfinished && self.busy_batches >= STEP_EVERY_BATCHES {
+        let is_due = !self.log.has_spare() && self.busy_batches >= STEP_EVERY_BATCHES;
+        if is_due && self.log.space() == Space::Unfinished {
             let space = self.prepare_room()?;
             if space == Space::Low {
                 self.tell_room(true, &mut done);

@@ -38,22 +38,28 @@ impl<D: Disk> Log<D> {
         Ok(self.space)
     }
 
-    /// Whether there is nothing left to prepare.
+    /// Whether a spare segment is reserved, filled or not: a full disk would be noticed, and a change of segment costs
+    /// no more than a write.
+    #[must_use]
+    pub fn has_spare(&self) -> bool {
+        self.spare.as_ref().is_some_and(|spare| spare.allocated >= self.segment_bytes)
+    }
+
+    /// Whether there is nothing left to prepare. The spare is reserved before anything is filled: under load there may
+    /// be time for little more, and what it would fill is soon written over.
     fn prepare_step(&mut self) -> Result<bool, IoError> {
-        if fill_step(self.segments.last_mut().expect("a log has a segment"))? {
-            return Ok(false);
-        }
         let mut spare = match self.spare.take() {
             Some(spare) => spare,
             None => self.create_segment()?,
         };
-        let prepared = if spare.allocated < self.segment_bytes {
-            reserve(&mut spare, self.segment_bytes).map(|()| false)
-        } else {
-            fill_step(&mut spare).map(|filled| !filled)
-        };
+        let is_reserved = spare.allocated >= self.segment_bytes;
+        let reserved = if is_reserved { Ok(()) } else { reserve(&mut spare, self.segment_bytes) };
         self.spare = Some(spare);
-        prepared
+        reserved?;
+        if !is_reserved || fill_step(self.segments.last_mut().expect("a log has a segment"))? {
+            return Ok(false);
+        }
+        self.spare.as_mut().map_or(Ok(true), |spare| fill_step(spare).map(|filled| !filled))
     }
 
     /// A segment with room for `bytes`, the header included: the spare if there is one.
