@@ -1,3 +1,5 @@
+//! What a mailbox holds, for whom it is woken, and what a burst leaves behind.
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::task::Wake;
