@@ -21,7 +21,6 @@ mod openapi;
 mod options;
 mod page;
 mod path;
-mod patience;
 mod position;
 mod problem;
 mod query;
