@@ -103,7 +103,10 @@ impl<D: Disk> LogWork<D> {
         }
         match space {
             Space::Low => self.tell_room(true, &mut done),
-            Space::Ready if self.stuck.is_empty() => self.tell_room(false, &mut done),
+            // A reserved spare is room enough: filling it can wait, and clients need not wait for that.
+            Space::Ready | Space::Unfinished if self.log.has_spare() && self.stuck.is_empty() => {
+                self.tell_room(false, &mut done);
+            }
             Space::Ready | Space::Unfinished => {}
         }
         done.unfinished = self.is_unfinished();
