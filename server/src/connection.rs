@@ -16,9 +16,9 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection from `peer`; `None` for one within the process.
-    pub(crate) fn new(peer: Option<SocketAddr>) -> Connection {
-        Connection { peer, cut: Arc::new(CancellationToken::new()) }
+    /// A connection from `peer`, `None` for one within the process. It is cut when `all` are.
+    pub(crate) fn new(peer: Option<SocketAddr>, all: &CancellationToken) -> Connection {
+        Connection { peer, cut: Arc::new(all.child_token()) }
     }
 
     /// Where it comes from; `None` if from within the process.

@@ -42,6 +42,8 @@ pub(crate) struct Listener {
     pub(crate) metrics: Arc<Metrics>,
     /// Owns the task of every connection.
     pub(crate) tasks: TaskTracker,
+    /// Cuts all of them.
+    pub(crate) abandon: CancellationToken,
 }
 
 impl Listener {
@@ -75,7 +77,8 @@ impl Listener {
                 continue;
             }
             let open = Open::new(Arc::clone(&self.metrics), place);
-            let connection = serve(stream, Connection::new(Some(peer)));
+            // Boxed: a future that is moved into another one is stored in both places as long as that one lives.
+            let connection = Box::pin(serve(stream, Connection::new(Some(peer), &self.abandon)));
             self.tasks.spawn(async move {
                 connection.await;
                 drop(open);

@@ -125,11 +125,12 @@ impl Server {
             connections_max: config.connections_max,
             metrics: Arc::clone(&inbox.shared().metrics),
             tasks: tasks.clone(),
+            abandon: abandon.clone(),
         };
         let accepting = tokio::spawn({
-            let (door, stop, abandon) = (door.clone(), stop_accepting.clone(), abandon.clone());
+            let (door, stop) = (door.clone(), stop_accepting.clone());
             listener.run(stop_accepting.clone(), move |stream, connection| {
-                serve(door.clone(), stream, connection, stop.clone(), abandon.clone())
+                serve(door.clone(), stream, connection, stop.clone())
             })
         });
         Ok(Server { inbox, door, grpc_address, driver, accepting, tasks, stop_accepting, stop_driver, abandon })
@@ -217,24 +218,19 @@ impl Local {
             return Err(std::io::ErrorKind::ConnectionRefused.into());
         }
         let (ours, theirs) = tokio::io::duplex(LOCAL_BYTES);
-        let connection = Connection::new(None);
-        self.tasks.spawn(serve(self.door.clone(), ours, connection, self.stop.clone(), self.abandon.clone()));
+        let connection = Connection::new(None, &self.abandon);
+        self.tasks.spawn(serve(self.door.clone(), ours, connection, self.stop.clone()));
         Ok(theirs)
     }
 }
 
-async fn serve<I>(door: Door, io: I, connection: Connection, stop: CancellationToken, abandon: CancellationToken)
+async fn serve<I>(door: Door, io: I, connection: Connection, stop: CancellationToken)
 where
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let peer = connection.peer();
-    tokio::select! {
-        ended = door.serve(io, connection, stop) => {
-            if let Err(error) = ended {
-                tracing::debug!(error = %error, peer = ?peer, "a connection broke");
-            }
-        }
-        () = abandon.cancelled() => {}
+    if let Err(error) = door.serve(io, connection, stop).await {
+        tracing::debug!(error = %error, peer = ?peer, "a connection broke");
     }
 }
 

@@ -6,6 +6,7 @@ use std::task::Wake;
 
 use bytes::Bytes;
 use quorate_types::{Code, Reply, Stat, Tag, Zxid};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 
@@ -78,7 +79,7 @@ fn a_reader_is_woken_once_for_everything_that_came_since_it_found_nothing() {
 #[test]
 fn a_client_that_does_not_look_at_what_it_was_sent_loses_its_connection() {
     let fixture = Fixture::new();
-    let connection = Connection::new(None);
+    let connection = Connection::new(None, &CancellationToken::new());
     fixture.mailbox.bind(connection.clone());
     // Silence is no offence, however long.
     assert!(!fixture.give_up(10_000));
@@ -99,7 +100,7 @@ fn a_client_that_does_not_look_at_what_it_was_sent_loses_its_connection() {
 #[test]
 fn a_client_over_its_budget_loses_its_connection_at_once() {
     let fixture = Fixture::new();
-    let connection = Connection::new(None);
+    let connection = Connection::new(None, &CancellationToken::new());
     fixture.mailbox.bind(connection.clone());
     let is_lost = fixture.push(2, OutboxLimits::default().bytes_max, 0);
     assert!(is_lost && connection.token().is_cancelled());

@@ -23,7 +23,8 @@ fn create(data: Bytes) -> v1::CreateRequest {
 #[tokio::test]
 async fn too_large_a_message_fails_alone() {
     let (mut script, door) = Script::new(Config { message_bytes_max: 1_000, ..Config::default() });
-    let mut znodes = ZnodeServiceClient::new(script::connect(&door, Connection::new(None)).await);
+    let mut znodes =
+        ZnodeServiceClient::new(script::connect(&door, Connection::new(None, &CancellationToken::new())).await);
     let status = znodes.create(create(Bytes::from(vec![0; 2_000]))).await.unwrap_err();
     check_status(&status, tonic::Code::InvalidArgument, "TOO_LARGE");
     // The connection goes on.
@@ -77,7 +78,8 @@ async fn compressed_messages_are_not_understood_and_said_not_to_be() {
 #[tokio::test]
 async fn headers_beyond_their_limit_are_refused() {
     let (_script, door) = Script::new(Config { header_list_bytes_max: 1_000, ..Config::default() });
-    let mut znodes = ZnodeServiceClient::new(script::connect(&door, Connection::new(None)).await);
+    let mut znodes =
+        ZnodeServiceClient::new(script::connect(&door, Connection::new(None, &CancellationToken::new())).await);
     let mut request = tonic::Request::new(v1::GetRequest { path: "/a".into(), options: None });
     request.metadata_mut().insert("x-long", "x".repeat(2_000).parse().unwrap());
     assert!(znodes.get(request).await.is_err());
@@ -120,7 +122,7 @@ async fn a_client_that_does_not_read_leaves_everything_in_its_outbox() {
 #[tokio::test]
 async fn a_connection_that_is_cut_ends_at_once() {
     let (mut script, door) = Script::new(Config::default());
-    let connection = Connection::new(None);
+    let connection = Connection::new(None, &CancellationToken::new());
     let client = script::connect(&door, connection.clone()).await;
     let (_requests, stream) = requests::<v1::ChannelRequest>();
     let mut sessions = SessionServiceClient::new(client);
@@ -138,7 +140,7 @@ async fn an_old_connection_is_asked_to_go_and_then_ended() {
         ..Config::default()
     };
     let (mut script, door) = Script::new(config);
-    let client = script::connect(&door, Connection::new(None)).await;
+    let client = script::connect(&door, Connection::new(None, &CancellationToken::new())).await;
     let begun = tokio::time::Instant::now();
     let (_requests, stream) = requests::<v1::ChannelRequest>();
     let mut sessions = SessionServiceClient::new(client);
@@ -153,7 +155,7 @@ async fn a_client_that_says_nothing_loses_its_place() {
     let (_script, door) = Script::new(Config::default());
     let (near, far) = tokio::io::duplex(1_024);
     let begun = tokio::time::Instant::now();
-    let served = door.serve(far, Connection::new(None), CancellationToken::new()).await;
+    let served = door.serve(far, Connection::new(None, &CancellationToken::new()), CancellationToken::new()).await;
     assert!(served.is_ok() && begun.elapsed().as_secs() == 10, "{served:?} {:?}", begun.elapsed());
     drop(near);
 }

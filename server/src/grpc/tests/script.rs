@@ -45,7 +45,7 @@ impl Script {
     /// The same, with a client that is connected.
     pub(super) async fn connected() -> (Script, Client) {
         let (script, door) = Script::new(Config::default());
-        (script, connect(&door, Connection::new(None)).await)
+        (script, connect(&door, Connection::new(None, &CancellationToken::new())).await)
     }
 
     /// Lets everybody know how the server is.
