@@ -38,6 +38,8 @@ pub struct Config {
     pub connections_max: usize,
     /// A connection that has not sent a whole request header for so long, since it was opened or answered, is closed.
     pub header_timeout: Duration,
+    /// A connection whose peer has taken nothing of what is written to it for so long is closed.
+    pub write_timeout: Duration,
     /// Requests that one HTTP/2 connection may have open at one time.
     pub http2_streams_max: u32,
     /// How long requests under way may go on once `shutdown` is cancelled.
@@ -68,6 +70,7 @@ impl Default for Config {
             ready_timeout: Duration::from_secs(1),
             connections_max: 20_000,
             header_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(30),
             http2_streams_max: 256,
             drain_timeout: Duration::from_secs(10),
             serve_metrics: true,

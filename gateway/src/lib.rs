@@ -21,6 +21,7 @@ mod openapi;
 mod options;
 mod page;
 mod path;
+mod patience;
 mod position;
 mod problem;
 mod query;

@@ -73,104 +73,162 @@ pub(crate) fn json() -> Bytes {
     Bytes::from(serde_json::to_vec(&openapi()).expect("the document becomes JSON"))
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = (Verb, &mut Operation)> {
-    [
-        (Verb::Read, &mut item.get),
-        (Verb::Read, &mut item.head),
-        (Verb::Write, &mut item.put),
-        (Verb::Write, &mut item.post),
-        (Verb::Write, &mut item.delete),
-    ]
-    .into_iter()
-    .filter_map(|(verb, operation)| operation.as_mut().map(|operation| (verb, operation)))
+/// A parameter that several operations have.
+struct Shared {
+    name: &'static str,
+    place: ParameterIn,
+    /// The operations that have it, as regards their method and their path.
+    of: fn(method: &str, path: &str) -> bool,
+    description: &'static str,
+    example: &'static str,
+    /// Of all its values, if there is such an expression.
+    pattern: Option<&'static str>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Verb {
-    Read,
-    Write,
+const ZNODES: &str = "/v1/znodes/{path}";
+const TAGS: &str = r#"^(\*|(W/)?"[^"]*"(, *(W/)?"[^"]*")*)$"#;
+
+/// The parameters that are not in the routes' own descriptions.
+const SHARED: &[Shared] = &[
+    Shared {
+        name: "path",
+        place: ParameterIn::Path,
+        of: |_, path| path.contains("{path}"),
+        description: "The znode, without its leading slash; empty for the root.",
+        example: "app/config",
+        pattern: None,
+    },
+    Shared {
+        name: "Quorate-Min-Zxid",
+        place: ParameterIn::Header,
+        of: |_, path| path.contains("{path}") || path == "/v1/watch",
+        description: "The `Quorate-Zxid` of an earlier response: the answer shows at least that state.",
+        example: "0x5eed:0x100000002",
+        pattern: Some("^0x[0-9a-fA-F]{1,16}:0x[0-9a-fA-F]{1,16}$"),
+    },
+    Shared {
+        name: "Quorate-Session",
+        place: ParameterIn::Header,
+        of: |_, path| path.contains("{path}"),
+        description: "The session that the request belongs to; with `Quorate-Session-Secret`.",
+        example: "0x1f00000001",
+        pattern: Some("^0x[0-9a-fA-F]{1,16}$"),
+    },
+    Shared {
+        name: "Quorate-Session-Secret",
+        place: ParameterIn::Header,
+        of: |_, path| path.contains("{path}"),
+        description: "What proves the ownership of the session; with `Quorate-Session`.",
+        example: "AAECAwQFBgcICQoLDA0ODw",
+        pattern: Some("^[0-9A-Za-z_-]{22}$"),
+    },
+    Shared {
+        name: "If-None-Match",
+        place: ParameterIn::Header,
+        of: |method, path| method == "get" && (path == ZNODES || path == "/v1/stats/{path}") || method == "head",
+        description: "Tags of representations that the caller has: 304 if it is one of them.",
+        example: "\"0x100000002\"",
+        pattern: Some(TAGS),
+    },
+    Shared {
+        name: "If-Match",
+        place: ParameterIn::Header,
+        of: |method, path| path == ZNODES && matches!(method, "get" | "head"),
+        description: "Tags of the representations that are wanted: 412 if it is none of them.",
+        example: "\"0x100000002\"",
+        pattern: Some(TAGS),
+    },
+    Shared {
+        name: "If-Match",
+        place: ParameterIn::Header,
+        of: |method, path| path == ZNODES && matches!(method, "put" | "delete"),
+        description: "Only if the data has not changed since this tag was answered; `*`: only if the znode exists.",
+        example: "\"0x100000002\"",
+        pattern: Some(TAGS),
+    },
+    Shared {
+        name: "If-None-Match",
+        place: ParameterIn::Header,
+        of: |method, path| path == ZNODES && matches!(method, "put" | "post"),
+        description: "Only if there is no such znode.",
+        example: "*",
+        pattern: Some("^\\*$"),
+    },
+    Shared {
+        name: "Idempotency-Key",
+        place: ParameterIn::Header,
+        of: |method, path| path == ZNODES && matches!(method, "put" | "post" | "delete"),
+        description: "Names the write: sent again under the same name it has the effect and the answer of the first \
+                      time. Within a session, a number from 1 that grows.",
+        example: "0b6f1d5e-8a2e-4c39-a3f5-0d3b3f8f3c11",
+        pattern: Some("^[!-~]{1,255}$"),
+    },
+    Shared {
+        name: "Prefer",
+        place: ParameterIn::Header,
+        of: |method, path| path == ZNODES && matches!(method, "put" | "post"),
+        description: "How much is answered: `return=minimal` or `return=representation`.",
+        example: "return=minimal",
+        pattern: None,
+    },
+];
+
+impl Shared {
+    fn parameter(&self) -> Parameter {
+        let required = if self.place == ParameterIn::Path { Required::True } else { Required::False };
+        let schema = ObjectBuilder::new().schema_type(Type::String).pattern(self.pattern).build();
+        ParameterBuilder::new()
+            .name(self.name)
+            .parameter_in(self.place.clone())
+            .required(required)
+            .description(Some(self.description))
+            .schema(Some(schema))
+            .example(Some(self.example.into()))
+            .build()
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    [
+        ("get", &mut item.get),
+        ("head", &mut item.head),
+        ("put", &mut item.put),
+        ("post", &mut item.post),
+        ("delete", &mut item.delete),
+    ]
+    .into_iter()
+    .filter_map(|(method, operation)| operation.as_mut().map(|operation| (method, operation)))
 }
 
 /// Adds the parameters and headers that many operations share.
-fn complete(path: &str, verb: Verb, operation: &mut Operation) {
-    let mut shared = Vec::new();
-    if path.contains("{path}") {
-        let mut parameter = text_parameter(
-            "path",
-            ParameterIn::Path,
-            "The znode, without its leading slash; empty for the root.",
-            "app/config",
-        );
-        parameter.required = Required::True;
-        shared.push(parameter);
-    }
-    let about_tree = path.contains("{path}") || path == "/v1/watch";
-    if about_tree {
-        shared.push(text_parameter(
-            "Quorate-Min-Zxid",
-            ParameterIn::Header,
-            "The `Quorate-Zxid` of an earlier response: the answer shows at least that state.",
-            "0x5eed:0x100000002",
-        ));
-    }
-    if about_tree && path != "/v1/watch" {
-        shared.push(text_parameter(
-            "Quorate-Session",
-            ParameterIn::Header,
-            "The session that the request belongs to.",
-            "0x1f00000001",
-        ));
-        shared.push(text_parameter(
-            "Quorate-Session-Secret",
-            ParameterIn::Header,
-            "What proves its ownership.",
-            "AAECAwQFBgcICQoLDA0ODw",
-        ));
-    }
-    if path == "/v1/znodes/{path}" {
-        shared.extend(match verb {
-            Verb::Read => vec![
-                text_parameter("If-None-Match", ParameterIn::Header, "Tags of representations that the caller has.", "\"0x100000002\""),
-                text_parameter("If-Match", ParameterIn::Header, "Only these representations are wanted.", "\"0x100000002\""),
-            ],
-            Verb::Write => vec![
-                text_parameter("If-Match", ParameterIn::Header, "Only if the data has not changed since this tag was answered; `*`: only if the znode exists.", "\"0x100000002\""),
-                text_parameter("If-None-Match", ParameterIn::Header, "`*`: only if there is no such znode.", "*"),
-                text_parameter("Idempotency-Key", ParameterIn::Header, "Names the write: sent again under the same name it has the effect and the answer of the first time. Within a session, a number that grows.", "0b6f1d5e-8a2e-4c39-a3f5-0d3b3f8f3c11"),
-                text_parameter("Prefer", ParameterIn::Header, "`return=minimal` or `return=representation`.", "return=minimal"),
-            ],
-        });
-    }
-    operation.parameters.get_or_insert_default().extend(shared.into_iter().map(RefOr::T));
+fn complete(path: &str, method: &str, operation: &mut Operation) {
+    let shared = SHARED.iter().filter(|shared| (shared.of)(method, path)).map(Shared::parameter);
+    operation.parameters.get_or_insert_default().extend(shared.map(RefOr::T));
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
         let mut header = |name: &str, description: &str| {
             let text = ObjectBuilder::new().schema_type(Type::String).build();
-            response.headers.insert(
-                name.to_owned(),
-                HeaderBuilder::new().schema(Some(text)).description(Some(description)).build().into(),
-            );
+            let header = HeaderBuilder::new().schema(Some(text)).description(Some(description)).build();
+            response.headers.insert(name.to_owned(), header.into());
         };
         header("Quorate-Zxid", "The ensemble and the state that the response shows, `0x<cluster id>:0x<zxid>`.");
         header("X-Request-Id", "Names the request, for questions about it: the caller's own name, or one made up.");
-        if path == "/v1/znodes/{path}" && matches!(status.as_str(), "200" | "201") {
+        if path == ZNODES && matches!(status.as_str(), "200" | "201" | "204") && method != "delete" {
             header("ETag", "Tags the representation; built on the mzxid.");
+        }
+        if path == ZNODES && status == "200" && matches!(method, "get" | "head") {
+            header(
+                "Quorate-Stat-Version",
+                "Of the stat, which stands in `Quorate-Stat-*` headers: `Czxid`, `Mzxid`, \
+                   `Pzxid`, `Ctime-Ms`, `Mtime-Ms`, `Version`, `Cversion`, `Aversion`, `Ephemeral-Owner`, \
+                   `Data-Length`, `Num-Children`.",
+            );
+            header("Quorate-Data-Null", "`true` if the data is null, which differs from empty data.");
         }
         if status == "201" {
             header("Location", "What was created.");
         }
     }
-}
-
-fn text_parameter(name: &str, place: ParameterIn, description: &str, example: &str) -> Parameter {
-    ParameterBuilder::new()
-        .name(name)
-        .parameter_in(place)
-        .required(Required::False)
-        .description(Some(description))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String).build()))
-        .example(Some(example.into()))
-        .build()
 }
 
 #[cfg(test)]

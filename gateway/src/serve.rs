@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::patience::Patient;
 
 /// How long to wait where no connection can be accepted, for want of file descriptors as a rule.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -46,6 +47,7 @@ pub async fn serve(listener: TcpListener, router: Router, config: &Config) {
                 continue;
             }
         };
+        let stream = Patient::new(stream, config.write_timeout);
         let connection = connection(builder.clone(), stream, router.clone(), config.shutdown.clone());
         let abandon = abandon.clone();
         tasks.spawn(async move {
@@ -103,7 +105,7 @@ fn connections(config: &Config) -> Builder<TokioExecutor> {
 }
 
 /// Serves one connection to its end.
-async fn connection(builder: Builder<TokioExecutor>, stream: TcpStream, router: Router, shutdown: CancellationToken) {
+async fn connection(builder: Builder<TokioExecutor>, stream: Patient, router: Router, shutdown: CancellationToken) {
     let service = TowerToHyperService::new(router);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {

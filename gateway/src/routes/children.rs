@@ -31,10 +31,11 @@ pub(crate) struct ListParameters {
     limit: Option<u32>,
     /// Where the page begins: the `next_page_token` of the page before. The listing goes on by name and is not
     /// frozen: what is created or deleted meanwhile may appear or not.
+    #[param(min_length = 1)]
     page_token: Option<String>,
     /// What is wanted of each child besides its name: `stat`, `data`, or both with a comma between. Data comes with
     /// the stat, where the child's ACL lets the caller read it.
-    #[param(example = "stat,data")]
+    #[param(pattern = "^(stat|data)(,(stat|data))*$", example = "stat,data")]
     with: Option<String>,
     /// How fresh the state must be. Default: `session` if the request names a session or a `Quorate-Min-Zxid`, else `local`.
     #[param(inline)]

@@ -93,8 +93,8 @@ pub(crate) async fn open(State(gateway): State<Gateway>, request: Request) -> Re
 #[utoipa::path(
     get, path = "/v1/sessions/{id}", tag = "sessions", operation_id = "getSession",
     params(
-        ("id" = String, Path, description = "The session", example = "0x1f00000001"),
-        ("Quorate-Session-Secret" = String, Header, description = "Proves its ownership", example = "AAECAwQFBgcICQoLDA0ODw"),
+        ("id" = String, Path, description = "The session", pattern = "^0x[0-9a-fA-F]{1,16}$", example = "0x1f00000001"),
+        ("Quorate-Session-Secret" = String, Header, description = "Proves its ownership", pattern = "^[0-9A-Za-z_-]{22}$", example = "AAECAwQFBgcICQoLDA0ODw"),
     ),
     responses(
         (status = 200, description = "It lives", body = LivingSession),
@@ -109,8 +109,8 @@ pub(crate) async fn get(State(gateway): State<Gateway>, uri: Uri, headers: Heade
 #[utoipa::path(
     post, path = "/v1/sessions/{id}/keepalive", tag = "sessions", operation_id = "keepSession",
     params(
-        ("id" = String, Path, description = "The session", example = "0x1f00000001"),
-        ("Quorate-Session-Secret" = String, Header, description = "Proves its ownership", example = "AAECAwQFBgcICQoLDA0ODw"),
+        ("id" = String, Path, description = "The session", pattern = "^0x[0-9a-fA-F]{1,16}$", example = "0x1f00000001"),
+        ("Quorate-Session-Secret" = String, Header, description = "Proves its ownership", pattern = "^[0-9A-Za-z_-]{22}$", example = "AAECAwQFBgcICQoLDA0ODw"),
     ),
     responses(
         (status = 200, description = "It lives", body = LivingSession),
@@ -131,8 +131,8 @@ pub(crate) async fn keep_alive(
 #[utoipa::path(
     delete, path = "/v1/sessions/{id}", tag = "sessions", operation_id = "closeSession",
     params(
-        ("id" = String, Path, description = "The session", example = "0x1f00000001"),
-        ("Quorate-Session-Secret" = String, Header, description = "Proves its ownership", example = "AAECAwQFBgcICQoLDA0ODw"),
+        ("id" = String, Path, description = "The session", pattern = "^0x[0-9a-fA-F]{1,16}$", example = "0x1f00000001"),
+        ("Quorate-Session-Secret" = String, Header, description = "Proves its ownership", pattern = "^[0-9A-Za-z_-]{22}$", example = "AAECAwQFBgcICQoLDA0ODw"),
     ),
     responses(
         (status = 204, description = "Closed"),
@@ -164,8 +164,13 @@ fn read_wish(headers: &HeaderMap, body: &[u8]) -> Result<SessionWish, Problem> {
         let detail = "describe the session in JSON: Content-Type: application/json";
         return Err(Problem::refusal(Refusal::UnsupportedMediaType, detail));
     }
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::bad_arguments(format!("the body describes no session: {error}")))
+    let wish: Option<SessionWish> = serde_json::from_slice(body)
+        .map_err(|error| Problem::bad_arguments(format!("the body describes no session: {error}")))?;
+    let wish = wish.unwrap_or_default();
+    match wish.timeout_ms {
+        Some(0) => Err(Problem::bad_arguments("timeout_ms is at least 1")),
+        _ => Ok(wish),
+    }
 }
 
 fn milliseconds(duration: Duration) -> u32 {

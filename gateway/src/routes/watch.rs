@@ -44,7 +44,7 @@ pub(crate) struct WatchParameters {
     #[serde(default)]
     data: bool,
     /// Begin strictly after this: the id of an event, or a zxid. Counts only without `Last-Event-ID`.
-    #[param(example = "0x100000007.0")]
+    #[param(min_length = 1, example = "0x100000007.0")]
     from: Option<String>,
 }
 

@@ -124,6 +124,20 @@ async fn a_connection_that_sends_no_request_is_closed() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_not_read_is_closed() {
+    // Together more than the buffers of both sides hold.
+    let requests = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2_000);
+    let config = Config { write_timeout: Duration::from_millis(50), connections_max: 1, ..Config::default() };
+    let served = Served::start(&tree(), config).await;
+    let mut deaf = served.connect().await;
+    // It may be closed before all is sent.
+    let _ = deaf.stream.write_all(requests.as_bytes()).await;
+    let mut next = served.connect().await;
+    next.write(GET).await;
+    next.read_to("hello").await;
+}
+
+#[tokio::test]
 async fn more_connections_than_allowed_wait_for_their_turn() {
     let served = Served::start(&tree(), Config { connections_max: 1, ..Config::default() }).await;
     let mut first = served.connect().await;

@@ -86,7 +86,8 @@ async fn what_names_no_session_is_refused() {
     let open = |content_type: &str| request("POST", "/v1/sessions").header("content-type", content_type);
     let form = send(&gateway, open("application/x-www-form-urlencoded"), "timeout_ms=1").await;
     assert_eq!(form.verdict(), (415, "UNSUPPORTED_MEDIA_TYPE".to_owned()));
-    for body in ["{", "[]", r#"{"timeout":1}"#, r#"{"timeout_ms":-1}"#, r#"{"timeout_ms":"1"}"#] {
+    for body in ["{", "[]", r#"{"timeout":1}"#, r#"{"timeout_ms":-1}"#, r#"{"timeout_ms":0}"#, r#"{"timeout_ms":"1"}"#]
+    {
         assert_eq!(send(&gateway, open("application/json"), body).await.verdict(), bad, "{body}");
     }
     assert_eq!(fake.asked().len(), 0);
