@@ -37,20 +37,22 @@ async fn load(server: &Server) -> f64 {
     ZNODES as f64 / began.elapsed().as_secs_f64()
 }
 
-/// Waits until the newest snapshot is later than `zxid`.
-async fn snapshot_after(server: &Server, zxid: u64) -> u64 {
-    loop {
-        let newest = status(server).await.storage.map_or(0, |storage| storage.snapshot_zxid);
-        if newest > zxid {
-            return newest;
-        }
+/// The zxid of the newest snapshot, and how many records follow it.
+async fn newest_snapshot(server: &Server) -> (u64, u64) {
+    let storage = status(server).await.storage.unwrap_or_default();
+    (storage.snapshot_zxid, storage.logged_zxid - storage.snapshot_zxid)
+}
+
+/// Waits until a snapshot holds nearly everything.
+async fn snapshot_of_all(server: &Server) {
+    while newest_snapshot(server).await.1 > ZNODES / 100 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
 /// The p99 of writes in windows of a tenth of a second, with and without a snapshot being written.
 async fn writes_around_a_snapshot(server: &Server, table: &mut Table) {
-    let before = status(server).await.storage.map_or(0, |storage| storage.snapshot_zxid);
+    let (before, _) = newest_snapshot(server).await;
     let connection = server.grpc().await;
     let (mut quiet, mut busy) = (histogram(), histogram());
     // The threshold is a number of records: write until it is passed, and until that snapshot is there.
@@ -63,8 +65,7 @@ async fn writes_around_a_snapshot(server: &Server, table: &mut Table) {
         });
         let window = window.await;
         written += window.operations;
-        let now = status(server).await;
-        let newest = now.storage.map_or(0, |storage| storage.snapshot_zxid);
+        let (newest, _) = newest_snapshot(server).await;
         // The second half of the way to the threshold is quiet; what comes after it and before the new snapshot is busy.
         if written < super::SNAPSHOT_RECORDS - 100_000 {
             quiet.add(window.latencies).unwrap();
@@ -85,16 +86,24 @@ pub(crate) async fn measure(plan: &Plan, table: &mut Table) {
     let empty = server.stats().resident_bytes;
     let rate = load(&server).await;
     table.at_least("bulk load of 1 M x 100 B by Channel", 100_000.0, rate, "/s", "");
-    snapshot_after(&server, 0).await;
+    snapshot_of_all(&server).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
     let note = format!("empty {:.1} MiB", mib(empty));
     table.at_most("1 M x 100 B, after load and snapshot", 250.0, mib(server.stats().resident_bytes), "MiB", &note);
+    restart(&mut server, "1 M: kill -9 to first read", table).await;
+    writes_around_a_snapshot(&server, table).await;
+    restart(&mut server, "1 M: the same, after those writes", table).await;
+}
+
+/// Kills the server, and waits until it answers a read again.
+async fn restart(server: &mut Server, what: &str, table: &mut Table) {
+    let (_, behind) = newest_snapshot(server).await;
     server.kill();
     let began = Instant::now();
     server.restart();
     let mut client = ZnodeServiceClient::new(server.grpc().await);
     client.get(v1::GetRequest { path: "/million/0-0/000000".into(), options: None }).await.unwrap();
-    table.at_most("1 M: kill -9 to first read", 1.0, began.elapsed().as_secs_f64(), "s", "");
-    writes_around_a_snapshot(&server, table).await;
+    let note = format!("{behind} records after the snapshot");
+    table.at_most(what, 1.0, began.elapsed().as_secs_f64(), "s", &note);
 }
