@@ -29,6 +29,9 @@ const FULL_RETRY: Duration = Duration::from_millis(200);
 /// each answer takes to send its next request, which would find the device busy otherwise.
 const IDLE_AFTER: Duration = Duration::from_millis(1);
 
+/// How long nothing comes before the log thread says in the log that all of it is durable.
+const REST_AFTER: Duration = Duration::from_secs(1);
+
 /// After each chunk of a snapshot its thread rests this many times as long as the chunk took, so that the log has the
 /// device for most of the time ...
 const REST_FACTOR: u32 = 2;
@@ -122,14 +125,15 @@ impl LogThread {
             let wait = match (unfinished, self.work.is_low()) {
                 (true, false) => Some(IDLE_AFTER),
                 (true, true) => Some(FULL_RETRY),
-                (false, _) => None,
+                (false, _) => (!self.work.is_at_rest()).then_some(REST_AFTER),
             };
             let done = match self.jobs.take(&mut jobs, wait) {
                 Taken::Some => self.write(&mut jobs, &mut ops).and_then(|done| {
                     self.report(done);
                     self.work.keep_room()
                 }),
-                Taken::Empty => self.work.idle(self.hint),
+                Taken::Empty if unfinished => self.work.idle(self.hint),
+                Taken::Empty => self.work.rest(self.hint),
                 Taken::Closed => break,
             };
             unfinished = self.report(done.unwrap_or_else(|error| die(&error)));

@@ -55,7 +55,7 @@ impl<D: Disk> LogWork<D> {
     /// # Errors
     /// The process has to end: what is on disk is no longer known.
     pub fn write(&mut self, ops: &mut Vec<DiskOp>, hint: Hint) -> Result<LogDone, LogError> {
-        let hints = Hints { commit: hint.commit, digest_zxid: hint.digest_zxid, digest: hint.digest };
+        let hints = hints(hint);
         self.stuck.extend(ops.drain(..));
         let mut done = LogDone::default();
         match self.work_off(&hints) {
@@ -120,6 +120,24 @@ impl<D: Disk> LogWork<D> {
     fn prepare_room(&mut self) -> Result<Space, LogError> {
         self.busy_batches = 0;
         self.log.prepare_spare()
+    }
+
+    /// Whether [`LogWork::rest`] has nothing to do.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.log.is_at_rest() || !self.stuck.is_empty()
+    }
+
+    /// Says in the log that everything in it is durable, for lack of a later batch that would. To be called when nothing
+    /// has come for a while; a disk without room for that is none of its concern.
+    ///
+    /// # Errors
+    /// The process has to end.
+    pub fn rest(&mut self, hint: Hint) -> Result<LogDone, LogError> {
+        match self.log.rest(&hints(hint)) {
+            Err(error) if error.is_fatal() => Err(error),
+            Ok(()) | Err(_) => Ok(LogDone { unfinished: self.is_unfinished(), ..LogDone::default() }),
+        }
     }
 
     /// Whether there is no room: trying again at once would be in vain.
@@ -195,4 +213,8 @@ impl<D: Disk> LogWork<D> {
             done.inputs.push(DiskInput::Space { low });
         }
     }
+}
+
+fn hints(hint: Hint) -> Hints {
+    Hints { commit: hint.commit, digest_zxid: hint.digest_zxid, digest: hint.digest }
 }

@@ -51,8 +51,7 @@ pub struct Meta {
     /// Which generation of log and snapshots is the current one.
     pub generation: u64,
     /// A batch of this generation's log that is known to be durable, as are all before it. Written lazily: it only
-    /// helps a start to tell lost records from ones that were never acknowledged. The newest batch has no later one to
-    /// vouch for it, so this should follow [`crate::Log::durable_batch`] when the log comes to rest.
+    /// helps a start to tell lost records from ones that were never acknowledged, as each later batch does too.
     pub durable_batch: u64,
 }
 

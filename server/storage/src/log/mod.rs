@@ -145,6 +145,8 @@ pub struct Log<D: Disk> {
     space: Space,
     last: Position,
     next_sequence: u64,
+    /// Whether the last batch holds no record: all that do are then followed by one that says they are durable.
+    is_at_rest: bool,
     next_segment_id: u64,
     hints: Hints,
     writer: BatchWriter,
@@ -184,6 +186,7 @@ impl<D: Disk> Log<D> {
             space: Space::Unfinished,
             last: scan.last,
             next_sequence: scan.next_sequence,
+            is_at_rest: false,
             hints: scan.hints,
             writer: BatchWriter::default(),
             failed: false,
@@ -262,6 +265,21 @@ impl<D: Disk> Log<D> {
             rest = later;
         }
         Ok(())
+    }
+
+    /// Whether the log says of all its records that they are durable; see [`Log::rest`].
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.is_at_rest
+    }
+
+    /// Says of all records that they are durable, in a batch without any. To be called when no more come for a while:
+    /// damage to the last one could not be told from an unfinished write otherwise.
+    ///
+    /// # Errors
+    /// See [`Log::append`].
+    pub fn rest(&mut self, hints: &Hints) -> Result<(), LogError> {
+        self.append_batch(&[], hints, false)
     }
 
     /// Ends the log as a process does that stops in order; the next start then need not doubt anything.
@@ -363,6 +381,7 @@ impl<D: Disk> Log<D> {
         self.failed = false;
         self.last = segment.last;
         self.next_sequence += 1;
+        self.is_at_rest = frames.is_empty();
         self.hints = *hints;
         Ok(())
     }

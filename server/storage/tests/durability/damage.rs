@@ -210,6 +210,29 @@ fn the_error_says_where_the_damage_is() {
 }
 
 #[test]
+fn at_rest_damage_to_the_last_record_is_no_unfinished_write() {
+    for rests in [false, true] {
+        let disk = SimDisk::new(3, Faults::default());
+        let (mut storage, _) = initialized(&disk);
+        let frames = Model::new().new_frames(&mut Rng::new(4), 3);
+        storage.log.append(&frames, &hints(Zxid::ZERO)).unwrap();
+        assert!(!storage.log.is_at_rest());
+        if rests {
+            storage.log.rest(&hints(Zxid::ZERO)).unwrap();
+            assert!(storage.log.is_at_rest());
+        }
+        drop(storage);
+        let disk = disk.crash(Crash::Process);
+        let path = disk.paths().into_iter().rfind(|path| path.ends_with(".qlog")).unwrap();
+        disk.tamper(&path, |content| content[4096 + 130] ^= 1);
+        match open(&disk) {
+            Ok((_, recovered)) => assert!(!rests && recovered.truncated.is_some(), "records were lost in silence"),
+            Err(error) => assert!(rests && matches!(error, OpenError::Corrupt(_)), "{error}"),
+        }
+    }
+}
+
+#[test]
 fn a_damaged_newest_snapshot_is_replaced_by_the_one_before_it() {
     let disk = SAMPLE.disk.fork();
     let newest = disk.paths().into_iter().rfind(|path| path.ends_with(".qsnap")).unwrap();
