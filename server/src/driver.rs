@@ -22,7 +22,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use crate::disk::Disk;
-use crate::inbox::{CALLS, ClientItem, Drained, Inbox};
+use crate::inbox::{ClientItem, Drained, Inbox};
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 
@@ -53,6 +53,8 @@ pub(crate) struct Driver {
     inbox: Inbox,
     disk: Disk,
     metrics: Arc<Metrics>,
+    /// The outbox of all unary calls.
+    calls: OutboxId,
     /// How long a client may leave unread what it was sent.
     blocked_ms_max: u64,
     mailboxes: HashMap<OutboxId, Arc<Mailbox>, foldhash::fast::FixedState>,
@@ -65,6 +67,12 @@ pub(crate) struct Driver {
     effects: Effects,
     drained: Drained,
     ticks: u64,
+    /// Whether the client lane was emptied for the present turn.
+    has_drained: bool,
+    /// The turn that did so last.
+    drained_ms: u64,
+    /// Whatever a client had sent before this moment was stepped.
+    heard_ms: u64,
 }
 
 /// What is left of a turn for clients.
@@ -81,6 +89,7 @@ impl Driver {
         Driver {
             replica,
             metrics: Arc::clone(&inbox.shared().metrics),
+            calls: inbox.shared().calls_outbox,
             inbox,
             disk,
             blocked_ms_max: blocked_max.as_millis() as u64,
@@ -92,6 +101,9 @@ impl Driver {
             effects,
             drained: Drained::default(),
             ticks: 0,
+            has_drained: false,
+            drained_ms: 0,
+            heard_ms: 0,
         }
     }
 
@@ -99,7 +111,7 @@ impl Driver {
     /// every stream is told, and the disk threads have ended when this returns.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let now = self.inbox.now();
-        let open = ClientInput::Open { outbox: CALLS, order: Order::None };
+        let open = ClientInput::Open { outbox: self.calls, order: Order::None };
         self.replica.step(Input::Client(open), now, &mut self.effects);
         self.finish_turn(now);
         let mut interval = tokio::time::interval(Duration::from_millis(limits::TICK_MS));
@@ -132,19 +144,24 @@ impl Driver {
             tokio::task::yield_now().await;
         }
         let wants_clients = self.backlog.is_empty() && !self.replica.is_busy();
-        poll_fn(|cx| {
+        let tick = poll_fn(|cx| {
             let tick = interval.poll_tick(cx).is_ready();
             let drained = self.inbox.shared().poll_drain(cx, wants_clients, &mut self.drained).is_ready();
             let is_stopped = stopped.as_mut().is_some_and(|stopped| stopped.as_mut().poll(cx).is_ready());
             if tick || drained || goes_on || is_stopped { Poll::Ready(tick) } else { Poll::Pending }
         })
-        .await
+        .await;
+        self.has_drained = wants_clients;
+        tick
     }
 
     fn turn(&mut self, tick: bool) {
         let began = Instant::now();
         let now = self.inbox.now();
         self.inbox.shared().published.set_now(now.monotonic_ms);
+        if self.has_drained {
+            self.drained_ms = now.monotonic_ms;
+        }
         for (outbox, watch) in self.lagged.drain(..) {
             let input = ClientInput::Lagged { outbox, watch };
             self.replica.step(Input::Client(input), now, &mut self.effects);
@@ -167,7 +184,10 @@ impl Driver {
     }
 
     fn tick(&mut self, now: Now) {
-        self.replica.step(Input::Tick, now, &mut self.effects);
+        if self.backlog.is_empty() {
+            self.heard_ms = self.drained_ms;
+        }
+        self.replica.step(Input::Tick { heard_ms: self.heard_ms }, now, &mut self.effects);
         self.inbox.shared().calls.expire(now.monotonic_ms);
         self.ticks += 1;
         if self.ticks.is_multiple_of(TICKS_PER_SWEEP) {
@@ -218,7 +238,7 @@ impl Driver {
     fn step_item(&mut self, item: ClientItem, now: Now, allowance: &mut Allowance) {
         match item {
             ClientItem::Call { tag, request } => {
-                self.step_request(CALLS, tag, request, now, allowance);
+                self.step_request(self.calls, tag, request, now, allowance);
             }
             ClientItem::Requests { mailbox, batch } => self.step_requests(&mailbox, batch, now, allowance),
             ClientItem::Open { mailbox, order } => {
@@ -309,7 +329,7 @@ impl Driver {
                 }
                 Some(delivery)
             });
-            if outbox == CALLS {
+            if outbox == self.calls {
                 self.inbox.shared().calls.deliver(run);
             } else if let Some(mailbox) = self.mailboxes.get(&outbox) {
                 let lagged_before = self.lagged.len();

@@ -24,16 +24,12 @@ use crate::connection::Connection;
 use crate::mailbox::Mailbox;
 use crate::metrics::{Metrics, Queues};
 use crate::published::Published;
-use crate::request_size::request_bytes;
 
 /// Operations that may wait in the client lane: a few turns of the driver's work.
 const OPERATIONS_MAX: usize = 16_384;
 
 /// Bytes of requests that may wait in the client lane.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
-
-/// The outbox of all unary calls.
-pub(crate) const CALLS: OutboxId = OutboxId(1);
 
 /// Where front doors bring requests. Clones lead to the same replica.
 #[derive(Clone)]
@@ -78,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
     outbox_limits: OutboxLimits,
+    /// That of all unary calls.
+    pub(crate) calls_outbox: OutboxId,
     next_outbox: AtomicU64,
 }
 
@@ -125,7 +123,14 @@ pub(crate) struct Drained {
 }
 
 impl Inbox {
-    pub(crate) fn new(cluster: ClusterId, server: ServerId, clock: Clock, outbox_limits: OutboxLimits) -> Inbox {
+    /// `incarnation` is a random number: no other process of this server numbers its outboxes from near it.
+    pub(crate) fn new(
+        cluster: ClusterId,
+        server: ServerId,
+        incarnation: u64,
+        clock: Clock,
+        outbox_limits: OutboxLimits,
+    ) -> Inbox {
         let shared = Shared {
             lanes: Mutex::default(),
             calls: Calls::default(),
@@ -133,7 +138,8 @@ impl Inbox {
             clock,
             metrics: Arc::new(Metrics::new()),
             outbox_limits,
-            next_outbox: AtomicU64::new(CALLS.0 + 1),
+            calls_outbox: OutboxId(incarnation),
+            next_outbox: AtomicU64::new(incarnation.wrapping_add(1)),
         };
         Inbox { shared: Arc::new(shared) }
     }
@@ -144,7 +150,7 @@ impl Inbox {
     pub async fn call(&self, request: Request) -> Answer {
         let began = Instant::now();
         let ticket = self.shared.calls.begin(request.deadline_ms);
-        let bytes = request_bytes(&request);
+        let bytes = request.charge();
         let mut item = Some(ClientItem::Call { tag: ticket.tag(), request });
         let answer = std::future::poll_fn(|cx| {
             if let Poll::Ready(answer) = ticket.poll(cx) {
@@ -222,7 +228,7 @@ impl OutboxSender {
     /// [`Closed`] when nothing would be answered any more.
     pub async fn send(&self, batch: Vec<(Tag, Request)>) -> Result<(), Closed> {
         let operations = batch.len();
-        let bytes = batch.iter().map(|(_, request)| request_bytes(request)).sum();
+        let bytes = batch.iter().map(|(_, request)| request.charge()).sum();
         let mut item = Some(ClientItem::Requests { mailbox: Arc::clone(&self.mailbox), batch });
         std::future::poll_fn(|cx| {
             if self.mailbox.is_closed() {

@@ -4,7 +4,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`inbox`] | the one way from the front doors to the replica and back; `mailbox`, `calls`: its ends |
-//! | `published`, `clock`, `request_size` | what everybody may read without asking; time; what a request is charged |
+//! | `published`, `clock` | what everybody may read without asking; time |
 //! | [`config`] | what can be set, and from where |
 //! | [`server`] | one running server: recovery, wiring, the orderly end |
 //! | `driver` | the loop: drain, step, flush, dispatch |
@@ -35,5 +35,4 @@ mod mailbox;
 mod metrics;
 mod process;
 mod published;
-mod request_size;
 pub mod server;

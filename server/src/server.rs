@@ -108,8 +108,9 @@ impl Server {
     pub async fn start(config: &Config) -> Result<Server, StartError> {
         let grpc = bind("gRPC", config.grpc)?;
         let clock = Clock::start();
-        let Recovered { recovery, log, snapshots, found } = recover(config)?;
-        let inbox = Inbox::new(found.meta.cluster_id, found.meta.server_id, clock, config.outbox);
+        let incarnation = getrandom::u64().map_err(StartError::Random)?;
+        let Recovered { recovery, log, snapshots, found } = recover(config, incarnation)?;
+        let inbox = Inbox::new(found.meta.cluster_id, found.meta.server_id, incarnation, clock, config.outbox);
         let mut effects = Effects::default();
         let replica = recovery.finish(inbox.now(), &mut effects);
         let disk = Disk::start(log, snapshots, &inbox).map_err(StartError::Thread)?;
@@ -247,10 +248,9 @@ fn listen(
     bound.map_err(|source| StartError::Bind { door, address, source })
 }
 
-fn recover(config: &Config) -> Result<Recovered<RealDisk>, StartError> {
+fn recover(config: &Config, incarnation: u64) -> Result<Recovered<RealDisk>, StartError> {
     let path = &config.data_dir;
     let disk = RealDisk::open(path).map_err(|source| StartError::DataDir { path: path.clone(), source })?;
-    let incarnation = getrandom::u64().map_err(StartError::Random)?;
     let began = Instant::now();
     match open(config, disk.clone(), incarnation) {
         Err(RecoverError::Open(OpenError::Meta(MetaError::Missing))) => initialize(path, disk.clone())?,

@@ -97,6 +97,7 @@ impl Client {
         self.next_tag += 1;
         let linearizable = matches!(sent, Sent::Read { .. });
         let session = self.session.map_or(SessionId::NONE, |(id, _)| id);
+        shared.sessions.heard(session, shared.now_ms);
         if let Sent::Write(write, _) = &sent {
             shared.writes.sent(write);
         }
@@ -240,9 +241,7 @@ impl Client {
                 Zxid::ZERO
             }
             Delivery::Session { id, end } => {
-                if end == SessionEnd::Expired {
-                    shared.sessions.expired(id, shared.now_ms);
-                }
+                assert_ne!(end, SessionEnd::Moved, "nobody else speaks for {id}");
                 self.session = self.session.filter(|(mine, _)| *mine != id);
                 Zxid::ZERO
             }
@@ -255,8 +254,6 @@ impl Client {
             && error.code() == quorate_types::Code::SessionExpired
         {
             self.session = self.session.filter(|(mine, _)| *mine != under_way.session);
-        } else {
-            shared.sessions.heard(under_way.session, under_way.sent_ms);
         }
         match (under_way.sent, response) {
             (Sent::Write(write, _), response) => {

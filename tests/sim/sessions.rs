@@ -5,29 +5,43 @@ use std::collections::BTreeMap;
 use quorate_tree::Tree;
 use quorate_types::{SessionId, path};
 
-/// The sessions that were opened, and when the server must last have heard of them.
+/// The sessions that were opened.
 #[derive(Default)]
 pub(crate) struct SessionLog {
-    heard: BTreeMap<SessionId, (u64, u64)>,
+    opened: BTreeMap<SessionId, Signs>,
     pub(crate) expired: u64,
+}
+
+/// The signs of life of one session.
+struct Signs {
+    timeout_ms: u64,
+    /// When the last one reached the server, looked at or not.
+    last_ms: u64,
+    /// It was silent for its timeout: from then on it may end at any moment.
+    was_silent: bool,
 }
 
 impl SessionLog {
     pub(crate) fn opened(&mut self, id: SessionId, timeout_ms: u32, now_ms: u64) {
-        let before = self.heard.insert(id, (now_ms, u64::from(timeout_ms)));
+        let signs = Signs { timeout_ms: u64::from(timeout_ms), last_ms: now_ms, was_silent: false };
+        let before = self.opened.insert(id, signs);
         assert!(before.is_none(), "session id {id} was given out twice");
     }
 
-    /// A request of the session was answered, so it was looked at no earlier than this.
-    pub(crate) fn heard(&mut self, id: SessionId, sent_ms: u64) {
-        if let Some((heard_ms, _)) = self.heard.get_mut(&id) {
-            *heard_ms = (*heard_ms).max(sent_ms);
+    /// A request of the session has reached the server.
+    pub(crate) fn heard(&mut self, id: SessionId, now_ms: u64) {
+        if let Some(signs) = self.opened.get_mut(&id) {
+            signs.was_silent |= now_ms >= signs.last_ms + signs.timeout_ms;
+            signs.last_ms = now_ms;
         }
     }
 
-    pub(crate) fn expired(&mut self, id: SessionId, now_ms: u64) {
-        let (heard_ms, timeout_ms) = self.heard[&id];
-        assert!(now_ms >= heard_ms + timeout_ms, "session {id} heard of at {heard_ms} expired at {now_ms}");
+    /// The server has proposed to end the session, and nobody had asked for it.
+    pub(crate) fn given_up(&mut self, id: SessionId, now_ms: u64) {
+        self.heard(id, now_ms);
+        // One that was opened for a client that never heard of it is nobody's.
+        let may_end = self.opened.get(&id).is_none_or(|signs| signs.was_silent);
+        assert!(may_end, "session {id} was given up at {now_ms} although it was never silent for its timeout");
         self.expired += 1;
     }
 

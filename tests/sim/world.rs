@@ -9,7 +9,7 @@ use quorate_replica::{
 };
 use quorate_storage::sim::{Crash, Faults, Rng};
 use quorate_storage::{Options, SimDisk, Storage};
-use quorate_types::{ClusterId, Now, OutboxId, ServerId, Zxid};
+use quorate_types::{ClusterId, Frame, FrameKind, Now, OutboxId, ServerId, SessionId, Txn, TxnBody, Zxid};
 
 use super::clients::{Client, Shared};
 use super::history::History;
@@ -42,7 +42,44 @@ struct Process {
     hint: Hint,
     snapshot_queue: VecDeque<SnapshotOp>,
     inputs: VecDeque<Input>,
+    /// Everything that arrived before this moment was stepped.
+    heard_ms: u64,
     outboxes: BTreeMap<OutboxId, Outbox>,
+}
+
+impl Process {
+    /// Steps some of what has arrived: of the disk alone while clients are held up.
+    fn step_some(&mut self, count: u64, now: Now) {
+        if !self.replica.is_busy() {
+            for _ in 0..count {
+                let Some(input) = self.inputs.pop_front() else { break };
+                self.replica.step(input, now, &mut self.effects);
+            }
+        } else if let Some(at) = self.inputs.iter().position(|input| matches!(input, Input::Disk(_))) {
+            let input = self.inputs.remove(at).expect("it was just found");
+            self.replica.step(input, now, &mut self.effects);
+        }
+        if self.inputs.is_empty() {
+            self.heard_ms = now.monotonic_ms;
+        }
+    }
+
+    /// Time passes, however much waits.
+    fn tick(&mut self, now: Now) {
+        if self.inputs.is_empty() {
+            self.heard_ms = now.monotonic_ms;
+        }
+        self.replica.step(Input::Tick { heard_ms: self.heard_ms }, now, &mut self.effects);
+    }
+}
+
+/// The session whose end this record is, if the server gave it up by itself.
+fn given_up(frame: &Frame) -> Option<SessionId> {
+    let txn = (frame.kind() == FrameKind::Txn).then(|| Txn::decode(frame.payload()).expect("it was just encoded"))?;
+    match txn.body {
+        TxnBody::CloseSession { id, .. } if txn.route.server == ServerId::default() => Some(id),
+        _ => None,
+    }
 }
 
 pub(crate) struct World {
@@ -196,11 +233,12 @@ impl World {
             hint: Hint::default(),
             snapshot_queue: VecDeque::new(),
             inputs: VecDeque::new(),
+            heard_ms: self.now.monotonic_ms,
             outboxes: BTreeMap::new(),
         };
-        process.inputs.push_back(Input::Tick);
+        process.tick(self.now);
         self.process = Some(process);
-        self.driver_turns();
+        self.finish_turn();
     }
 
     fn crash(&mut self) {
@@ -263,22 +301,23 @@ impl World {
 
     /// The driver steps some of what has arrived and carries out what that leads to.
     fn driver_turns(&mut self) {
+        let count = self.rng.below(20) + 1;
         let Some(process) = &mut self.process else { return };
-        if !process.replica.is_busy() {
-            for _ in 0..=self.rng.below(20) {
-                let Some(input) = process.inputs.pop_front() else { break };
-                process.replica.step(input, self.now, &mut process.effects);
-            }
-        } else if let Some(at) = process.inputs.iter().position(|input| matches!(input, Input::Disk(_))) {
-            let input = process.inputs.remove(at).expect("it was just found");
-            process.replica.step(input, self.now, &mut process.effects);
-        }
+        process.step_some(count, self.now);
+        self.finish_turn();
+    }
+
+    fn finish_turn(&mut self) {
+        let Some(process) = &mut self.process else { return };
         process.replica.flush(self.now, &mut process.effects);
         let status = process.replica.status();
         self.history.reached(status.applied, status.digest);
         for op in process.effects.disk.drain(..) {
             if let DiskOp::Append { frame, .. } = &op {
                 self.history.submitted(frame.clone());
+                if let Some(session) = given_up(frame) {
+                    self.sessions.given_up(session, self.now.monotonic_ms);
+                }
             }
             process.disk_queue.push(op);
         }
@@ -298,10 +337,12 @@ impl World {
     /// The log thread takes all that is queued, or looks for room.
     fn log_works(&mut self) {
         let Some(process) = &mut self.process else { return };
-        let done = if process.disk_queue.is_empty() {
+        let done = if !process.disk_queue.is_empty() {
+            process.log.carry_out(&mut process.disk_queue, process.hint)
+        } else if process.log.is_at_rest() || self.rng.coin() {
             process.log.idle(process.hint)
         } else {
-            process.log.carry_out(&mut process.disk_queue, process.hint)
+            process.log.rest(process.hint)
         };
         match done {
             Ok(done) if !self.is_stopped() => {
@@ -348,9 +389,9 @@ impl World {
         self.now.monotonic_ms += self.swarm.tick_ms;
         self.now.wall_ms += self.swarm.tick_ms as i64;
         if let Some(process) = &mut self.process {
-            process.inputs.push_back(Input::Tick);
+            process.tick(self.now);
         }
-        self.driver_turns();
+        self.finish_turn();
     }
 
     /// A client reads what its outbox holds.
@@ -410,6 +451,7 @@ impl World {
             self.log_works();
             self.snapshots_work();
             self.tick();
+            self.driver_turns();
             for which in 0..self.clients.len() {
                 self.read_outbox(which);
                 if self.clients[which].outbox.is_some() && !self.clients[which].watching.running {

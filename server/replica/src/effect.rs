@@ -92,8 +92,6 @@ pub enum SnapshotOp {
         /// Its znodes.
         znodes: u64,
     },
-    /// Forget it: too much changed while it was being written.
-    Abort,
 }
 
 /// Something for a client.

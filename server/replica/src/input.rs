@@ -7,7 +7,11 @@ use quorate_types::{OutboxId, Request, Tag, WatchId, Zxid};
 #[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and is moved on at once")]
 pub enum Input {
     /// Time passed. The shell steps one at least every [`crate::limits::TICK_MS`].
-    Tick,
+    Tick {
+        /// Whatever a client had sent before this moment, on the monotonic clock, was stepped. A shell that holds clients
+        /// up, because the disk is behind, says so here: nobody's session ends for want of a request that waits.
+        heard_ms: u64,
+    },
     /// A disk thread has something to report.
     Disk(DiskInput),
     /// A client, by way of its front door.

@@ -6,11 +6,12 @@
 
 use alloc::collections::VecDeque;
 use foldhash::fast::FixedState;
-use quorate_types::{Error, OutboxId, Request, Response, SessionId, Tag, Zxid};
+use quorate_types::{OutboxId, Request, Response, SessionId, Tag, Zxid};
 
 use crate::Map;
 use crate::effect::{Delivery, Effects};
 use crate::input::Order;
+use crate::outbox::response_bytes;
 
 /// One outbox's place in the pipeline.
 #[derive(Clone, Debug)]
@@ -32,15 +33,28 @@ enum Slot {
     Local(Tag, Request),
 }
 
+impl Slot {
+    /// What it holds, in bytes, besides its own size.
+    fn charge(&self) -> usize {
+        match self {
+            Slot::Waiting(_) => 0,
+            Slot::Done(_, _, response) => response_bytes(response),
+            Slot::Local(_, request) => request.charge(),
+        }
+    }
+}
+
 /// All outboxes that are open.
 #[derive(Clone, Debug)]
 pub(crate) struct Lanes {
     lanes: Map<OutboxId, Lane>,
+    /// The charges of all slots.
+    waiting_bytes: usize,
 }
 
 impl Lanes {
     pub(crate) fn new(hash_seed: u64) -> Lanes {
-        Lanes { lanes: Map::with_hasher(FixedState::with_seed(hash_seed)) }
+        Lanes { lanes: Map::with_hasher(FixedState::with_seed(hash_seed)), waiting_bytes: 0 }
     }
 
     pub(crate) fn open(&mut self, outbox: OutboxId, order: Order) {
@@ -49,23 +63,36 @@ impl Lanes {
         assert!(previous.is_none(), "{outbox:?} was opened twice");
     }
 
-    pub(crate) fn close(&mut self, outbox: OutboxId) {
-        self.lanes.remove(&outbox);
+    /// Forgets the outbox. Returns the session that it spoke for.
+    pub(crate) fn close(&mut self, outbox: OutboxId) -> Option<SessionId> {
+        let lane = self.lanes.remove(&outbox)?;
+        self.waiting_bytes -= lane.slots.iter().map(Slot::charge).sum::<usize>();
+        Some(lane.session)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.lanes.len()
     }
 
+    /// Bytes of requests that wait for their turn, and of answers that wait for those before them.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    pub(crate) fn contains(&self, outbox: OutboxId) -> bool {
+        self.lanes.contains_key(&outbox)
+    }
+
     pub(crate) fn get_mut(&mut self, outbox: OutboxId) -> Option<&mut Lane> {
         self.lanes.get_mut(&outbox)
     }
 
-    /// Emits a last word and forgets the outbox.
-    pub(crate) fn end(&mut self, outbox: OutboxId, error: Error, out: &mut Effects) {
-        if self.lanes.remove(&outbox).is_some() {
-            out.outbox.push((outbox, Delivery::Close(error)));
-        }
+    /// `request` is answered by this server when it is its turn.
+    pub(crate) fn enqueue(&mut self, outbox: OutboxId, tag: Tag, request: Request) {
+        let Some(lane) = self.lanes.get_mut(&outbox) else { return };
+        let slot = Slot::Local(tag, request);
+        self.waiting_bytes += slot.charge();
+        lane.slots.push_back(slot);
     }
 
     /// The answer to `tag` is known. Returns whether a local request may now be at the head of the lane.
@@ -83,7 +110,7 @@ impl Lanes {
                 out.outbox.push((outbox, Delivery::Reply { tag, zxid, response }));
                 false
             }
-            Order::Fifo => lane.complete(outbox, tag, zxid, response, out),
+            Order::Fifo => lane.complete(outbox, tag, zxid, response, &mut self.waiting_bytes, out),
         }
     }
 
@@ -92,7 +119,10 @@ impl Lanes {
         let head = self.lanes.get_mut(&outbox)?.slots.front_mut()?;
         let &mut Slot::Local(tag, _) = head else { return None };
         match core::mem::replace(head, Slot::Waiting(tag)) {
-            Slot::Local(tag, request) => Some((tag, request)),
+            Slot::Local(tag, request) => {
+                self.waiting_bytes -= request.charge();
+                Some((tag, request))
+            }
             Slot::Waiting(_) | Slot::Done(..) => None,
         }
     }
@@ -117,19 +147,25 @@ impl Lane {
         }
     }
 
-    /// `request` is answered by this server when it is its turn.
-    pub(crate) fn enqueue(&mut self, tag: Tag, request: Request) {
-        self.slots.push_back(Slot::Local(tag, request));
-    }
-
-    fn complete(&mut self, outbox: OutboxId, tag: Tag, zxid: Zxid, response: Response, out: &mut Effects) -> bool {
+    fn complete(
+        &mut self,
+        outbox: OutboxId,
+        tag: Tag,
+        zxid: Zxid,
+        response: Response,
+        waiting_bytes: &mut usize,
+        out: &mut Effects,
+    ) -> bool {
         let waits = |slot: &Slot| matches!(slot, Slot::Waiting(waiting) if *waiting == tag);
         if self.slots.front().is_some_and(waits) {
             self.slots.pop_front();
             out.outbox.push((outbox, Delivery::Reply { tag, zxid, response }));
         } else {
             match self.slots.iter_mut().find(|slot| waits(slot)) {
-                Some(slot) => *slot = Slot::Done(tag, zxid, response),
+                Some(slot) => {
+                    *slot = Slot::Done(tag, zxid, response);
+                    *waiting_bytes += slot.charge();
+                }
                 // Nobody was told to wait for it.
                 None => out.outbox.push((outbox, Delivery::Reply { tag, zxid, response })),
             }
@@ -137,6 +173,7 @@ impl Lane {
         }
         while let Some(Slot::Done(..)) = self.slots.front() {
             if let Some(Slot::Done(tag, zxid, response)) = self.slots.pop_front() {
+                *waiting_bytes -= response_bytes(&response);
                 out.outbox.push((outbox, Delivery::Reply { tag, zxid, response }));
             }
         }
@@ -175,7 +212,7 @@ mod tests {
     fn replies_leave_a_fifo_lane_in_the_order_of_the_requests() {
         let mut lanes = lanes(Order::Fifo);
         (1..=3).for_each(|tag| lanes.get_mut(OUTBOX).unwrap().expect(Tag(tag)));
-        lanes.get_mut(OUTBOX).unwrap().enqueue(Tag(4), Request::new(Op::Sync, Arc::new(Caller::anonymous())));
+        lanes.enqueue(OUTBOX, Tag(4), Request::new(Op::Sync, Arc::new(Caller::anonymous())));
         lanes.get_mut(OUTBOX).unwrap().expect(Tag(5));
         assert_eq!(complete(&mut lanes, 2), (Vec::new(), false));
         assert_eq!(complete(&mut lanes, 5), (Vec::new(), false));
@@ -186,6 +223,7 @@ mod tests {
         assert!(lanes.next_local(OUTBOX).is_none());
         assert_eq!(complete(&mut lanes, 4), ([4, 5].to_vec(), false));
         assert!(lanes.get_mut(OUTBOX).unwrap().is_idle());
+        assert_eq!(lanes.waiting_bytes(), 0);
     }
 
     #[test]
@@ -197,10 +235,24 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_is_charged_until_it_goes_or_its_outbox_does() {
+        let mut lanes = lanes(Order::Fifo);
+        let request = || Request::new(Op::Sync, Arc::new(Caller::anonymous()));
+        (1..=2).for_each(|tag| lanes.get_mut(OUTBOX).unwrap().expect(Tag(tag)));
+        lanes.enqueue(OUTBOX, Tag(3), request());
+        let data =
+            Reply::Data { data: Some(bytes::Bytes::from_static(&[0; 1000])), stat: quorate_types::Stat::default() };
+        lanes.complete(OUTBOX, Tag(2), Zxid(1), Ok(data), &mut Effects::default());
+        assert_eq!(lanes.waiting_bytes(), 1000 + request().charge());
+        lanes.close(OUTBOX);
+        assert_eq!(lanes.waiting_bytes(), 0);
+    }
+
+    #[test]
     fn nothing_is_delivered_to_an_outbox_that_is_closed() {
         let mut lanes = lanes(Order::Fifo);
         lanes.get_mut(OUTBOX).unwrap().expect(Tag(1));
-        lanes.close(OUTBOX);
+        assert_eq!(lanes.close(OUTBOX), Some(SessionId::NONE));
         assert_eq!(complete(&mut lanes, 1), (Vec::new(), false));
     }
 }

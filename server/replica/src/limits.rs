@@ -10,6 +10,10 @@ pub const UNDER_WAY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Records that may be on their way to the disk: bounds the overlay that validation looks through.
 pub const UNDER_WAY_RECORDS_MAX: usize = 20_000;
 
+/// Bytes of requests and answers that may wait within a replica: for the answers before them, for the disk, for a leader.
+/// Beyond it clients are no longer listened to, or are told to come back.
+pub const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Bytes that the watch history holds, unless configured.
 pub const HISTORY_BYTES: usize = 16 * 1024 * 1024;
 

@@ -177,8 +177,7 @@ impl Replica {
             if let Some(fenced) = self.sessions.attach(id, outbox) {
                 out.outbox.push((fenced, Delivery::Session { id, end: SessionEnd::Moved }));
                 let detail = "another connection speaks for the session now";
-                self.lanes.end(fenced, Error::new(Code::SessionMoved, detail), out);
-                self.watches.closed(&mut self.tree, fenced);
+                self.end_outbox(fenced, Error::new(Code::SessionMoved, detail), out);
             }
         } else {
             self.sessions.listen(id, outbox);
@@ -194,7 +193,10 @@ impl Replica {
                 return;
             }
             let Parked { outbox, tag, request, .. } = entry.remove();
-            self.local(outbox, tag, request, now, out);
+            // Whoever has left would be given a watch that nobody ends, or a session that somebody else speaks for.
+            if self.lanes.contains(outbox) {
+                self.local(outbox, tag, request, now, out);
+            }
         }
     }
 

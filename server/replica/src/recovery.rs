@@ -34,6 +34,9 @@ pub struct Recovery {
     log: quorate_zab::History,
     past: History,
     last_pushed: Option<Zxid>,
+    /// After the snapshot.
+    replayed_records: u64,
+    replayed_bytes: u64,
 }
 
 impl Recovery {
@@ -54,6 +57,8 @@ impl Recovery {
             promise,
             tree,
             last_pushed: None,
+            replayed_records: 0,
+            replayed_bytes: 0,
         }
     }
 
@@ -71,6 +76,8 @@ impl Recovery {
             self.remember(&frame, is_first);
             return;
         }
+        self.replayed_records += 1;
+        self.replayed_bytes += frame.bytes().len() as u64;
         self.log.append(frame);
         while let Some(frame) = self.log.deliver(self.commit) {
             self.apply(&frame);
@@ -117,16 +124,17 @@ impl Recovery {
     /// All records were pushed: the replica begins its work.
     #[must_use]
     pub fn finish(self, now: Now, out: &mut Effects) -> Replica {
-        let zab_config = quorate_zab::Config {
-            server: self.config.server,
-            configs: Configs::new([self.config.server]),
-            counter_soft_max: self.config.counter_soft_max,
-        };
-        let zab = Zab::new(zab_config, self.promise, self.log, self.commit);
+        let me = self.config.server;
+        let configs = Configs::new([me]);
+        // Whoever is a quorum by itself has committed whatever it has logged: nobody sees a state without it.
+        let commit = if configs.is_quorum(|server| server == me) { self.log.last() } else { self.commit };
+        let zab_config = quorate_zab::Config { server: me, configs, counter_soft_max: self.config.counter_soft_max };
+        let zab = Zab::new(zab_config, self.promise, self.log, commit);
         let watches =
             Watches::new(self.past, WatchConfig { hash_seed: self.config.hash_seed, ..WatchConfig::default() });
         let mut replica = Replica::new(self.config, zab, self.tree, self.base, watches);
-        replica.sessions.tick(now.monotonic_ms);
+        replica.under_way.replayed(self.replayed_records, self.replayed_bytes);
+        replica.sessions.advance(now.monotonic_ms);
         replica.begin_sessions();
         replica.with_outputs(now, out, Zab::start);
         replica

@@ -9,7 +9,7 @@ use quorate_types::{
 };
 use quorate_zab::{Output, Phase, Zab};
 
-use crate::effect::{Effects, Hint};
+use crate::effect::{Delivery, Effects, Hint};
 use crate::input::{ClientInput, DiskInput, Input};
 use crate::lanes::Lanes;
 use crate::limits;
@@ -87,8 +87,10 @@ pub struct Replica {
 pub(crate) struct Waiting {
     /// Writes that arrived while this leader was between two epochs, in order.
     pub(crate) held: VecDeque<(OutboxId, Tag, Request)>,
+    pub(crate) held_bytes: usize,
     /// Answers that are true once everything up to a zxid is committed, in the order of the zxids.
     pub(crate) barriers: VecDeque<(Zxid, OutboxId, Tag, Response)>,
+    pub(crate) barrier_bytes: usize,
     /// Requests that are the same as a pending one, by its zxid.
     pub(crate) joined: BTreeMap<Zxid, Vec<(OutboxId, Tag)>>,
     /// Local requests that wait until a zxid is applied, or for a leader, in the order of arrival.
@@ -131,6 +133,11 @@ impl UnderWay {
         }
     }
 
+    /// What a start replayed counts as if it had been logged now: the next snapshot is due so much sooner.
+    pub(crate) fn replayed(&mut self, records: u64, bytes: u64) {
+        (self.submitted_records, self.submitted_bytes, self.synced_bytes) = (records, bytes, bytes);
+    }
+
     fn bytes(&self) -> u64 {
         self.submitted_bytes - self.synced_bytes
     }
@@ -160,8 +167,9 @@ impl Replica {
 
     /// Takes one input. Never blocks and never fails: what is wrong with a request stands in its reply.
     pub fn step(&mut self, input: Input, now: Now, out: &mut Effects) {
+        self.sessions.advance(now.monotonic_ms);
         match input {
-            Input::Tick => self.tick(now, out),
+            Input::Tick { heard_ms } => self.tick(heard_ms, now, out),
             Input::Disk(input) => self.step_disk(input, now, out),
             Input::Client(input) => self.step_client(input, now, out),
         }
@@ -176,13 +184,14 @@ impl Replica {
         let _ = now;
     }
 
-    /// Whether so much is on its way to the disk that clients have to wait.
+    /// Whether so much is on its way to the disk, or waits behind that, that clients have to wait.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         let records = self.zab.history().last().0.saturating_sub(self.zab.history().delivered().0);
         let same_epoch = self.zab.history().last().epoch() == self.zab.history().delivered().epoch();
         self.under_way.bytes() >= limits::UNDER_WAY_BYTES_MAX as u64
             || (same_epoch && records >= limits::UNDER_WAY_RECORDS_MAX as u64)
+            || self.lanes.waiting_bytes() + self.waiting.barrier_bytes >= limits::WAITING_BYTES_MAX
     }
 
     /// Whether there is more to be done than waiting for the next input.
@@ -227,10 +236,9 @@ impl Replica {
         *self.zab.phase() == Phase::Broadcast && self.established == Some(self.zab.epoch())
     }
 
-    fn tick(&mut self, now: Now, out: &mut Effects) {
-        self.sessions.tick(now.monotonic_ms);
+    fn tick(&mut self, heard_ms: u64, now: Now, out: &mut Effects) {
         if self.is_established() {
-            self.expire_sessions(now, out);
+            self.expire_sessions(now.monotonic_ms.saturating_sub(heard_ms), now, out);
             self.reap(now, out);
         }
         self.give_up_held(now, out);
@@ -270,7 +278,7 @@ impl Replica {
         let Some(lane) = self.lanes.get_mut(outbox) else { return };
         if !lane.has_room() {
             let detail = "so many requests of this connection wait already; read its replies first";
-            return self.lanes.end(outbox, Error::new(Code::Throttled, detail), out);
+            return self.end_outbox(outbox, Error::new(Code::Throttled, detail), out);
         }
         let bound = lane.session;
         if request.session.is_none() && bound.is_some() {
@@ -290,7 +298,10 @@ impl Replica {
             lane.expect(tag);
             self.local(outbox, tag, request, now, out);
         } else {
-            lane.enqueue(tag, request);
+            // A sign of life counts when it comes, however long the writes before it take.
+            let session = request.session;
+            self.lanes.enqueue(outbox, tag, request);
+            self.touch(session);
         }
     }
 
@@ -325,12 +336,18 @@ impl Replica {
     }
 
     fn close_outbox(&mut self, outbox: OutboxId) {
-        if let Some(lane) = self.lanes.get_mut(outbox) {
-            let session = lane.session;
+        if let Some(session) = self.lanes.close(outbox) {
             self.sessions.detach(session, outbox);
-            self.lanes.close(outbox);
         }
         self.watches.closed(&mut self.tree, outbox);
+    }
+
+    /// Emits a last word and forgets the outbox.
+    pub(crate) fn end_outbox(&mut self, outbox: OutboxId, error: Error, out: &mut Effects) {
+        if self.lanes.contains(outbox) {
+            self.close_outbox(outbox);
+            out.outbox.push((outbox, Delivery::Close(error)));
+        }
     }
 
     pub(crate) fn status_reply(&self) -> Box<Status> {

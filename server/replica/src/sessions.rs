@@ -17,7 +17,7 @@ use crate::limits::TICK_MS;
 /// Deadlines are looked at in buckets of this many milliseconds; a session lives at most so much longer.
 const BUCKET_MS: u64 = 100;
 
-/// A tick that comes this late was not a busy moment: the process, its disk or its machine stood still.
+/// A step that comes this long after the one before was not a busy moment: the process or its machine stood still.
 const STALL_MS: u64 = 4 * TICK_MS;
 
 #[derive(Clone, Debug, Default)]
@@ -46,7 +46,7 @@ pub(crate) struct Sessions {
     buckets: BTreeMap<u64, Vec<SessionId>>,
     /// The sessions' clock: monotonic time without the time during which this server stood still.
     clock_ms: u64,
-    last_tick_ms: Option<u64>,
+    advanced_ms: Option<u64>,
 }
 
 impl Sessions {
@@ -55,15 +55,16 @@ impl Sessions {
             live: Map::with_hasher(FixedState::with_seed(hash_seed)),
             buckets: BTreeMap::new(),
             clock_ms: 0,
-            last_tick_ms: None,
+            advanced_ms: None,
         }
     }
 
-    /// Moves the clock on, by at most the time that a live server would have let pass between two ticks.
-    pub(crate) fn tick(&mut self, monotonic_ms: u64) {
-        let passed = monotonic_ms - self.last_tick_ms.unwrap_or(monotonic_ms).min(monotonic_ms);
+    /// Moves the clock on, before anything that happens at this moment: by at most the time that a live server would have
+    /// let pass since it did so last.
+    pub(crate) fn advance(&mut self, monotonic_ms: u64) {
+        let passed = monotonic_ms - self.advanced_ms.unwrap_or(monotonic_ms).min(monotonic_ms);
         self.clock_ms += passed.min(STALL_MS);
-        self.last_tick_ms = Some(monotonic_ms);
+        self.advanced_ms = Some(monotonic_ms);
     }
 
     /// A session has begun, or this server has begun to lead: it has its full timeout from now.
@@ -92,14 +93,16 @@ impl Sessions {
         }
     }
 
-    /// The sessions whose time is up. Each is reported once.
-    pub(crate) fn expire(&mut self) -> Vec<SessionId> {
+    /// The sessions whose time was up `unheard_ms` ago: what clients sent since then is not known yet. Each is reported
+    /// once.
+    pub(crate) fn expire(&mut self, unheard_ms: u64) -> Vec<SessionId> {
         let mut expired = Vec::new();
-        while self.buckets.first_key_value().is_some_and(|(bucket, _)| bucket * BUCKET_MS <= self.clock_ms) {
+        let clock_ms = self.clock_ms.saturating_sub(unheard_ms);
+        while self.buckets.first_key_value().is_some_and(|(bucket, _)| bucket * BUCKET_MS <= clock_ms) {
             let Some((_, ids)) = self.buckets.pop_first() else { break };
             for id in ids {
                 let Some(liveness) = self.live.get_mut(&id) else { continue };
-                if liveness.deadline_ms > self.clock_ms {
+                if liveness.deadline_ms > clock_ms {
                     self.buckets.entry(bucket(liveness.deadline_ms)).or_default().push(id);
                 } else if liveness.closing.is_none() {
                     liveness.closing = Some(Ending::Expired);
@@ -157,15 +160,15 @@ mod tests {
     /// Ticks every 50 ms from `from_ms` until `to_ms`, and returns when `ID` expired.
     fn expires_at(sessions: &mut Sessions, from_ms: u64, to_ms: u64) -> Option<u64> {
         (from_ms..=to_ms).step_by(50).find(|now| {
-            sessions.tick(*now);
-            !sessions.expire().is_empty()
+            sessions.advance(*now);
+            !sessions.expire(0).is_empty()
         })
     }
 
     #[test]
     fn a_session_expires_after_its_timeout_and_within_a_bucket_of_it() {
         let mut sessions = Sessions::new(0);
-        sessions.tick(0);
+        sessions.advance(0);
         sessions.begin(ID, 1_000);
         assert_eq!(expires_at(&mut sessions, 50, 900), None);
         assert_eq!(sessions.touch(ID), Some(1_000));
@@ -178,7 +181,7 @@ mod tests {
     #[test]
     fn no_session_expires_because_the_server_slept() {
         let mut sessions = Sessions::new(0);
-        sessions.tick(0);
+        sessions.advance(0);
         sessions.begin(ID, 1_000);
         assert_eq!(expires_at(&mut sessions, 50, 500), None);
         // A pause of a minute counts as 200 ms.

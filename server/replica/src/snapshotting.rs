@@ -1,4 +1,7 @@
 //! `Snapshotting`: the exact state at one zxid, written in slices while later writes go on.
+//!
+//! What changes meanwhile is kept as it was until its turn has come, so a snapshot costs as much memory as is written to
+//! different znodes while it lasts: at most the state once more.
 
 use alloc::boxed::Box;
 use quorate_tree::SnapshotEncoder;

@@ -5,15 +5,19 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use quorate_tree::{Pending, Prepare, Prepared, Tree};
 use quorate_types::{
-    Caller, Code, Error, Frame, FrameKind, Now, Op, OutboxId, Request, Route, ServerId, SessionId, Tag, Txn, TxnBody,
-    Zxid,
+    Caller, Code, Error, Frame, FrameKind, Now, Op, OutboxId, Request, Response, Route, ServerId, SessionId,
+    SessionSecret, Tag, Txn, TxnBody, Zxid,
 };
 use quorate_zab::{NotProposed, Output, Zab};
 
 use crate::effect::{Delivery, DiskOp, Effects, SessionEnd};
 use crate::limits;
+use crate::outbox::response_bytes;
 use crate::replica::{Replica, session_expired};
 use crate::sessions::Ending;
+
+/// What an answer that waits is charged besides what it holds.
+const BARRIER_BYTES: usize = size_of::<(Zxid, OutboxId, Tag, Response)>();
 
 impl Replica {
     /// Decides a write and proposes it. Its reply is awaited already.
@@ -62,11 +66,22 @@ impl Replica {
         Ok(())
     }
 
+    /// Counts a sign of life of a session. Whether it is a right one is judged when the request is answered.
+    pub(crate) fn touch(&mut self, session: Option<(SessionId, SessionSecret)>) {
+        if let Some((id, secret)) = session
+            && self.tree.session(id).is_some_and(|session| session.secret.matches(&secret))
+        {
+            let _ = self.sessions.touch(id);
+        }
+    }
+
     fn hold(&mut self, outbox: OutboxId, tag: Tag, request: Request, now: Now, out: &mut Effects) {
-        if self.waiting.held.len() >= limits::UNDER_WAY_RECORDS_MAX {
+        let bytes = self.waiting.held_bytes + request.charge();
+        if self.waiting.held.len() >= limits::UNDER_WAY_RECORDS_MAX || bytes > limits::WAITING_BYTES_MAX {
             let error = Error::new(Code::Unavailable, "the server has no leader yet and too many writes wait for one");
             return self.answer(outbox, tag, Err(error), now, out);
         }
+        self.waiting.held_bytes = bytes;
         self.waiting.held.push_back((outbox, tag, request));
     }
 
@@ -98,6 +113,7 @@ impl Replica {
                 if self.tree.applied() >= barrier {
                     self.answer(outbox, tag, response, now, out);
                 } else {
+                    self.waiting.barrier_bytes += BARRIER_BYTES + response_bytes(&response);
                     self.waiting.barriers.push_back((barrier, outbox, tag, response));
                 }
             }
@@ -171,6 +187,7 @@ impl Replica {
     /// This server leads: every session has its full timeout again, and the writes that were held are decided.
     fn begin_to_lead(&mut self, now: Now, out: &mut Effects) {
         self.begin_sessions();
+        self.waiting.held_bytes = 0;
         for (outbox, tag, request) in core::mem::take(&mut self.waiting.held) {
             self.write(outbox, tag, request, now, out);
         }
@@ -193,7 +210,8 @@ impl Replica {
         let (late, held) = core::mem::take(&mut self.waiting.held).into_iter().partition(|held| is_late(&held.2));
         self.waiting.held = held;
         let late: VecDeque<_> = late;
-        for (outbox, tag, _) in late {
+        for (outbox, tag, request) in late {
+            self.waiting.held_bytes -= request.charge();
             let error = Error::new(Code::DeadlineExceeded, "the deadline passed while the server had no leader");
             self.answer(outbox, tag, Err(error), now, out);
         }
@@ -224,12 +242,15 @@ impl Replica {
         }
         let Route { server, outbox, tag } = txn.route;
         let joined = self.waiting.joined.remove(&zxid);
-        if server == self.config.server || joined.is_some() {
+        let is_asked_here = server == self.config.server;
+        if is_asked_here || joined.is_some() {
             let reply = quorate_tree::reply(zxid, txn);
             for (outbox, tag) in joined.unwrap_or_default() {
                 self.answer_at(zxid, outbox, tag, Ok(reply.clone()), now, out);
             }
-            self.answer_at(zxid, outbox, tag, Ok(reply), now, out);
+            if is_asked_here {
+                self.answer_at(zxid, outbox, tag, Ok(reply), now, out);
+            }
         }
         if let TxnBody::CloseSession { id, .. } = txn.body {
             self.session_ended(id, out);
@@ -253,15 +274,16 @@ impl Replica {
     fn release(&mut self, zxid: Zxid, now: Now, out: &mut Effects) {
         while self.waiting.barriers.front().is_some_and(|(barrier, ..)| *barrier <= zxid) {
             if let Some((_, outbox, tag, response)) = self.waiting.barriers.pop_front() {
+                self.waiting.barrier_bytes -= BARRIER_BYTES + response_bytes(&response);
                 self.answer(outbox, tag, response, now, out);
             }
         }
         self.wake_parked(now, out);
     }
 
-    /// Proposes the end of every session whose time is up.
-    pub(crate) fn expire_sessions(&mut self, now: Now, out: &mut Effects) {
-        for id in self.sessions.expire() {
+    /// Proposes the end of every session whose time is up, but for what was sent in the last `unheard_ms`.
+    pub(crate) fn expire_sessions(&mut self, unheard_ms: u64, now: Now, out: &mut Effects) {
+        for id in self.sessions.expire(unheard_ms) {
             self.propose_own(now, out, |pending, tree, zxid| {
                 pending.prepare(
                     tree,

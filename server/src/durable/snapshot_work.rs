@@ -48,10 +48,6 @@ impl<D: Disk> SnapshotWork<D> {
                 let oldest_kept = self.snapshots.purge()?;
                 Ok(Some(DiskInput::SnapshotWritten { zxid, oldest_kept }))
             }
-            SnapshotOp::Abort => {
-                self.writer = None;
-                Ok(None)
-            }
         }
     }
 }

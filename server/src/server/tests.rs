@@ -118,6 +118,19 @@ async fn what_was_acknowledged_is_there_after_a_stop_and_a_start() {
     server.stop().await;
 }
 
+/// A txn names the outbox that waits for its reply, and a later process may be the one to apply it.
+#[tokio::test]
+async fn no_two_processes_of_a_server_number_their_outboxes_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let first = server.inbox().shared().calls_outbox;
+    server.stop().await;
+    let server = start(dir.path()).await;
+    let second = server.inbox().shared().calls_outbox;
+    assert!(first.0.abs_diff(second.0) > u64::from(u32::MAX), "{first:?} and {second:?}");
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_data_directory_has_one_server_at_a_time() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,13 +1,20 @@
-//! What a request is charged while it waits for the driver: about the memory that it holds.
+//! What a request is charged while it waits somewhere: about the memory that it holds.
 
-use quorate_types::{AclEntry, Op, Path, ReadOp, Request, WatchOp, WriteOp};
+use crate::{AclEntry, Op, Path, ReadOp, Request, WatchOp, WriteOp};
 
 /// The charge of a request besides what it points to.
 const REQUEST_BYTES: usize = size_of::<Request>();
 
-/// The charge of a request.
-pub(crate) fn request_bytes(request: &Request) -> usize {
-    let op = match &request.op {
+impl Request {
+    /// What it is charged while it waits, in bytes.
+    #[must_use]
+    pub fn charge(&self) -> usize {
+        REQUEST_BYTES + op_bytes(&self.op)
+    }
+}
+
+fn op_bytes(op: &Op) -> usize {
+    match op {
         Op::Write(op) => write_bytes(op),
         Op::Multi(ops) => ops.iter().map(|op| size_of::<WriteOp>() + write_bytes(op)).sum(),
         Op::Read { op, .. } => read_bytes(op),
@@ -15,8 +22,7 @@ pub(crate) fn request_bytes(request: &Request) -> usize {
         Op::DeleteTree { path, .. } | Op::StreamTree { path, .. } => path.as_str().len(),
         Op::Watch(op) => watch_bytes(op),
         Op::Sync | Op::OpenSession { .. } | Op::AttachSession { .. } | Op::CloseSession | Op::Touch | Op::Status => 0,
-    };
-    REQUEST_BYTES + op
+    }
 }
 
 fn write_bytes(op: &WriteOp) -> usize {

@@ -70,8 +70,10 @@ impl fmt::Debug for SessionSecret {
     }
 }
 
-/// One ordered stream from the replica to one client: a gRPC Channel, a watch stream, a ZooKeeper connection. Numbered
-/// by the shell, never reused within the life of a process.
+/// One ordered stream from the replica to one client: a gRPC Channel, a watch stream, a ZooKeeper connection.
+///
+/// Numbered by the shell and never reused, not by a later process of the same server either: a txn names the outbox that
+/// waits for its reply, and may be applied only after that outbox's process has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OutboxId(pub u64);
 

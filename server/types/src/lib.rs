@@ -15,6 +15,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod acl;
+mod charge;
 pub mod code;
 pub mod codec;
 pub mod event;

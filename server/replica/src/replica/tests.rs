@@ -101,8 +101,16 @@ impl Server {
         for _ in 0..ms / limits::TICK_MS {
             self.now.monotonic_ms += limits::TICK_MS;
             self.now.wall_ms += limits::TICK_MS as i64;
-            self.step(Input::Tick);
+            self.step(Input::Tick { heard_ms: self.now.monotonic_ms });
             self.sync_all();
+        }
+    }
+
+    /// Time passes, and the disk reports nothing.
+    fn stall(&mut self, ms: u64) {
+        for _ in 0..ms / limits::TICK_MS {
+            self.now.monotonic_ms += limits::TICK_MS;
+            self.step(Input::Tick { heard_ms: self.now.monotonic_ms });
         }
     }
 
@@ -269,6 +277,38 @@ fn a_silent_session_expires_with_its_ephemerals_and_its_outbox_is_told() {
 }
 
 #[test]
+fn a_sign_of_life_counts_while_it_waits_for_the_writes_before_it() {
+    let mut server = Server::new();
+    server.open(1, Order::Fifo);
+    let id = server.open_session(1, 1);
+    server.request(1, 2, Request { session: Some((id, SECRET)), ..request(Op::AttachSession { exclusive: true }) });
+    server.op(1, 3, create("/slow", CreateMode::Persistent));
+    for tag in 4..40 {
+        server.stall(100);
+        server.op(1, tag, Op::Touch);
+    }
+    server.sync_all();
+    assert_eq!(server.replies().len(), 38);
+    assert!(server.replica.tree().session(id).is_some());
+}
+
+#[test]
+fn nobody_is_given_up_for_want_of_a_request_that_the_shell_holds_up() {
+    let mut server = Server::new();
+    server.open(1, Order::Fifo);
+    let id = server.open_session(1, 1);
+    let heard_ms = server.now.monotonic_ms;
+    for _ in 0..100 {
+        server.now.monotonic_ms += limits::TICK_MS;
+        server.step(Input::Tick { heard_ms });
+    }
+    server.sync_all();
+    assert!(server.replica.tree().session(id).is_some());
+    server.pass(500);
+    assert!(server.replica.tree().session(id).is_none(), "there was nothing to be heard");
+}
+
+#[test]
 fn a_wrong_secret_neither_speaks_for_a_session_nor_keeps_it_alive() {
     let mut server = Server::new();
     server.open(1, Order::Fifo);
@@ -311,6 +351,40 @@ fn min_zxid_is_waited_for_unless_it_cannot_come() {
     assert_eq!(server.replies(), [(3, Some(Code::ZxidUnknown)), (4, Some(Code::ZxidUnknown))]);
     server.sync_all();
     assert_eq!(server.replies(), [(1, None), (2, None)]);
+}
+
+#[test]
+fn what_a_client_that_has_left_waited_for_is_not_done() {
+    let mut server = Server::new();
+    server.open(1, Order::Fifo);
+    let id = server.open_session(1, 1);
+    let attach = Request { session: Some((id, SECRET)), ..request(Op::AttachSession { exclusive: true }) };
+    server.request(1, 2, attach.clone());
+    server.open(2, Order::Fifo);
+    server.op(2, 1, create("/a", CreateMode::Persistent));
+    server.open(3, Order::Fifo);
+    server.request(3, 1, Request { min_zxid: server.replica.zab.history().last(), ..attach });
+    server.step(Input::Client(ClientInput::Closed { outbox: OutboxId(3) }));
+    server.deliveries();
+    server.sync_all();
+    assert_eq!(server.deliveries().len(), 1, "the connection that speaks for the session was fenced");
+}
+
+#[test]
+fn clients_are_held_up_while_too_many_bytes_wait_behind_the_disk() {
+    let mut server = Server::new();
+    server.open(1, Order::Fifo);
+    server.op(1, 1, create("/a", CreateMode::Persistent));
+    let big = || Op::MultiRead(std::vec![ReadOp::Get { path: path(&std::format!("/{}", "x".repeat(1_000))) }; 4_000]);
+    let mut tag = 2;
+    while !server.replica.is_busy() {
+        assert!(tag < 100, "nothing bounds what waits");
+        server.op(1, tag, big());
+        tag += 1;
+    }
+    server.sync_all();
+    assert!(!server.replica.is_busy());
+    assert_eq!(server.replies().len() as u64, tag - 1);
 }
 
 #[test]
@@ -359,10 +433,31 @@ fn a_restart_gives_the_same_state_and_forgets_nothing_that_was_durable() {
     for commit in [Zxid::ZERO, Zxid(applied.0 - 10), applied] {
         let again = Config { incarnation: 2, ..config() };
         let mut restarted = Server::starting(again, server.log.clone(), server.promise, commit);
+        assert_eq!(restarted.replica.tree().applied(), applied, "whoever comes before the disk has reported sees less");
         restarted.sync_all();
         assert_eq!(restarted.replica.tree().digest(), digest);
         assert_eq!(restarted.replica.tree().applied(), Zxid::new(applied.epoch().next(), 0));
     }
+}
+
+#[test]
+fn what_a_start_replays_counts_towards_the_next_snapshot() {
+    let config = Config { snapshot_records: 20, ..config() };
+    let mut server = Server::starting(config.clone(), Vec::new(), Promise::default(), Zxid::ZERO);
+    server.open(1, Order::Fifo);
+    for tag in 1..=15 {
+        server.op(1, tag, create(&std::format!("/{tag}"), CreateMode::Persistent));
+    }
+    server.sync_all();
+    assert!(server.out.snapshot.is_empty());
+    let mut server = Server::starting(config, server.log, server.promise, Zxid::ZERO);
+    server.sync_all();
+    server.open(2, Order::Fifo);
+    for tag in 1..=5 {
+        server.op(2, tag, create(&std::format!("/again-{tag}"), CreateMode::Persistent));
+        server.sync_all();
+    }
+    assert!(!server.out.snapshot.is_empty());
 }
 
 #[test]

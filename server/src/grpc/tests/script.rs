@@ -36,7 +36,7 @@ pub(super) struct Script {
 impl Script {
     /// A door on a server that leads, and the other end of its inbox.
     pub(super) fn new(config: Config) -> (Script, Door) {
-        let inbox = Inbox::new(CLUSTER, ServerId(1), Clock::start(), OutboxLimits::default());
+        let inbox = Inbox::new(CLUSTER, ServerId(1), 1, Clock::start(), OutboxLimits::default());
         let script = Script { inbox: inbox.clone(), arrived: VecDeque::new() };
         script.publish(Zxid(0x1_0000_0007), true);
         (script, Door::new(inbox, config))
