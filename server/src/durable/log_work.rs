@@ -218,3 +218,6 @@ impl<D: Disk> LogWork<D> {
 fn hints(hint: Hint) -> Hints {
     Hints { commit: hint.commit, digest_zxid: hint.digest_zxid, digest: hint.digest }
 }
+
+#[cfg(test)]
+mod tests;
