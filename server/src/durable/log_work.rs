@@ -73,19 +73,17 @@ impl<D: Disk> LogWork<D> {
         Ok(done)
     }
 
-    /// Sees to it that there is a spare segment, if there was no idle moment for that since long. To be called when
-    /// nobody waits any more for what was written.
+    /// Sees to it that there is a spare segment, if there was no idle moment for that since long, and that a full disk
+    /// which has room again is noticed. To be called when nobody waits any more for what was written.
     ///
     /// # Errors
     /// The process has to end.
     pub fn keep_room(&mut self) -> Result<LogDone, LogError> {
         let mut done = LogDone::default();
-        let is_due = !self.log.has_spare() && self.busy_batches >= STEP_EVERY_BATCHES;
-        if is_due && self.log.space() == Space::Unfinished {
+        let wants_spare = !self.log.has_spare() && self.log.space() == Space::Unfinished;
+        if self.low || (wants_spare && self.busy_batches >= STEP_EVERY_BATCHES) {
             let space = self.prepare_room()?;
-            if space == Space::Low {
-                self.tell_room(true, &mut done);
-            }
+            self.tell_space(space, &mut done);
         }
         done.unfinished = self.is_unfinished();
         Ok(done)
@@ -101,14 +99,7 @@ impl<D: Disk> LogWork<D> {
         if !self.stuck.is_empty() && space != Space::Low {
             done = self.write(&mut Vec::new(), hint)?;
         }
-        match space {
-            Space::Low => self.tell_room(true, &mut done),
-            // A reserved spare is room enough: filling it can wait, and clients need not wait for that.
-            Space::Ready | Space::Unfinished if self.log.has_spare() && self.stuck.is_empty() => {
-                self.tell_room(false, &mut done);
-            }
-            Space::Ready | Space::Unfinished => {}
-        }
+        self.tell_space(space, &mut done);
         done.unfinished = self.is_unfinished();
         Ok(done)
     }
@@ -205,6 +196,17 @@ impl<D: Disk> LogWork<D> {
             self.stuck.pop_front();
         }
         Ok(last)
+    }
+
+    fn tell_space(&mut self, space: Space, done: &mut LogDone) {
+        match space {
+            Space::Low => self.tell_room(true, done),
+            // A reserved spare is room enough: filling it can wait, and clients need not wait for that.
+            Space::Ready | Space::Unfinished if self.log.has_spare() && self.stuck.is_empty() => {
+                self.tell_room(false, done);
+            }
+            Space::Ready | Space::Unfinished => {}
+        }
     }
 
     fn tell_room(&mut self, low: bool, done: &mut LogDone) {

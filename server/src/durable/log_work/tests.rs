@@ -189,3 +189,20 @@ fn what_a_full_disk_took_of_a_run_is_not_written_twice() {
     assert_eq!(bench.looks_until_not_low().concat(), [synced(bench.token), ROOM]);
     bench.check_after_power_loss(Epoch(0));
 }
+
+#[test]
+fn room_is_noticed_although_there_is_no_idle_moment() {
+    let mut bench = Bench::new();
+    bench.prepare_room();
+    bench.fill_the_disk();
+    bench.write_until_low();
+    bench.make_room();
+    // Sessions may still be closed, one after the other without a pause.
+    let mut told = Vec::new();
+    for _ in 0..STEP_EVERY_BATCHES {
+        let mut ops = vec![bench.append(100)];
+        told.extend(bench.work.carry_out(&mut ops, Hint::default()).unwrap().inputs);
+    }
+    assert!(told.contains(&ROOM), "{told:?}");
+    assert!(!bench.work.is_low());
+}
