@@ -22,8 +22,8 @@ impl Step<'_> {
         let state = self.existing(path)?;
         step::check_precondition(path, precondition, state.stat.version, state.stat.mzxid)?;
         if state.stat.num_children > 0 {
-            let detail =
-                format!("it has {} children; delete them first, or the whole subtree", state.stat.num_children);
+            let children = state.stat.num_children;
+            let detail = format!("it still has children ({children}): delete them first, or the whole subtree");
             return Err(Error::at(Code::NotEmpty, path, detail));
         }
         let Deleted { path, stat, acl, parent_acl } = self.remove(path, state, parent_path, parent);
