@@ -37,6 +37,7 @@ pub struct Config {
     /// Connections that are open at one time; more wait to be accepted.
     pub connections_max: usize,
     /// A connection that has not sent a whole request header for so long, since it was opened or answered, is closed.
+    /// One that has begun to speak HTTP/2 is not: it is asked by pings whether it is still there.
     pub header_timeout: Duration,
     /// A connection whose peer has taken nothing of what is written to it for so long is closed.
     pub write_timeout: Duration,

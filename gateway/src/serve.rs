@@ -47,7 +47,7 @@ pub async fn serve(listener: TcpListener, router: Router, config: &Config) {
                 continue;
             }
         };
-        let stream = Patient::new(stream, config.write_timeout);
+        let stream = Patient::new(stream, config.header_timeout, config.write_timeout);
         let connection = connection(builder.clone(), stream, router.clone(), config.shutdown.clone());
         let abandon = abandon.clone();
         tasks.spawn(async move {

@@ -71,6 +71,9 @@ impl Connection {
     }
 }
 
+/// What takes longer does not happen.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 const GET: &str = "GET /v1/znodes/a HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[tokio::test]
@@ -118,9 +121,27 @@ async fn a_connection_serves_one_request_after_the_other() {
 async fn a_connection_that_sends_no_request_is_closed() {
     let served =
         Served::start(&tree(), Config { header_timeout: Duration::from_millis(30), ..Config::default() }).await;
+    for beginning in ["", "G", "GET /livez HTTP/1.1\r\nHost: loc", "PRI * HT", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
+        let mut connection = served.connect().await;
+        connection.write(beginning).await;
+        let ended = tokio::time::timeout(PATIENCE, connection.read_to_end()).await;
+        let text = ended.unwrap_or_else(|_| panic!("still open after {beginning:?}"));
+        assert!(!text.contains("200"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_has_begun_to_speak_http_2_is_not_closed_for_being_idle() {
+    let served =
+        Served::start(&tree(), Config { header_timeout: Duration::from_millis(30), ..Config::default() }).await;
     let mut connection = served.connect().await;
-    connection.write("GET /livez HTTP/1.1\r\nHost: loc").await;
-    assert!(!connection.read_to_end().await.contains("200"));
+    // The preface in pieces, and empty settings.
+    for piece in [&b"PRI * HT"[..], b"TP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"] {
+        connection.write(piece).await;
+    }
+    assert!(connection.read().await);
+    let ended = async { while connection.read().await {} };
+    assert!(tokio::time::timeout(Duration::from_millis(150), ended).await.is_err(), "the connection was closed");
 }
 
 #[tokio::test]
@@ -132,9 +153,12 @@ async fn a_connection_that_is_not_read_is_closed() {
     let mut deaf = served.connect().await;
     // It may be closed before all is sent.
     let _ = deaf.stream.write_all(requests.as_bytes()).await;
-    let mut next = served.connect().await;
-    next.write(GET).await;
-    next.read_to("hello").await;
+    let served_next = async {
+        let mut next = served.connect().await;
+        next.write(GET).await;
+        next.read_to("hello").await;
+    };
+    tokio::time::timeout(PATIENCE, served_next).await.expect("the deaf connection keeps its place");
 }
 
 #[tokio::test]
