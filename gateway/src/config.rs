@@ -34,7 +34,7 @@ pub struct Config {
     pub session_timeout: Duration,
     /// How long `/readyz` waits for a server to say that it serves.
     pub ready_timeout: Duration,
-    /// Connections that are open at one time; more wait to be accepted.
+    /// Connections that are open at one time; more are closed at once.
     pub connections_max: usize,
     /// A connection that has not sent a whole request header for so long, since it was opened or answered, is closed.
     /// One that has begun to speak HTTP/2 is not: it is asked by pings whether it is still there.

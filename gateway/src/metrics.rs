@@ -80,6 +80,7 @@ struct Numbers {
     requests_family: Family<RequestLabels, Counter>,
     durations_family: Family<ResourceLabels, Histogram, fn() -> Histogram>,
     requests_active: Gauge,
+    connections_refused: Counter,
     event_streams: Gauge,
     events: Counter,
     resets: Counter,
@@ -112,6 +113,7 @@ impl Default for Metrics {
             requests_family,
             durations_family,
             requests_active: Gauge::default(),
+            connections_refused: Counter::default(),
             event_streams: Gauge::default(),
             events: Counter::default(),
             resets: Counter::default(),
@@ -122,8 +124,8 @@ impl Default for Metrics {
 impl Metrics {
     /// Makes the numbers part of `registry`, with names that begin with `gateway_`.
     pub fn register(&self, registry: &mut Registry) {
-        let Numbers { requests_family, durations_family, requests_active, event_streams, events, resets, .. } =
-            &*self.0;
+        let Numbers { requests_family, durations_family, requests_active, connections_refused, .. } = &*self.0;
+        let Numbers { event_streams, events, resets, .. } = &*self.0;
         registry.register("gateway_requests", "HTTP requests answered", requests_family.clone());
         registry.register(
             "gateway_request_duration_seconds",
@@ -131,6 +133,11 @@ impl Metrics {
             durations_family.clone(),
         );
         registry.register("gateway_requests_active", "HTTP requests being answered", requests_active.clone());
+        registry.register(
+            "gateway_connections_refused",
+            "Connections closed at once, since there were too many",
+            connections_refused.clone(),
+        );
         registry.register("gateway_event_streams", "Event streams open", event_streams.clone());
         registry.register("gateway_events", "Events written to event streams", events.clone());
         registry.register("gateway_resets", "Watches begun anew because their history was gone", resets.clone());
@@ -145,6 +152,10 @@ impl Metrics {
         let class = usize::from(status.as_u16() / 100).clamp(1, STATUS_CLASSES.len()) - 1;
         self.0.requests[resource as usize][class].inc();
         self.0.durations[resource as usize].observe(after.as_secs_f64());
+    }
+
+    pub(crate) fn connection_refused(&self) {
+        self.0.connections_refused.inc();
     }
 
     pub(crate) fn event_stream_begins(&self) -> Active {

@@ -1,6 +1,5 @@
 //! Serving a router on a listener, with the limits that only a connection knows.
 
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
@@ -37,16 +36,27 @@ pub async fn serve(listener: TcpListener, router: Router, config: &Config) {
     loop {
         let accepted = tokio::select! {
             () = config.shutdown.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = listener.accept() => accepted,
         };
-        let (stream, place) = match accepted {
-            Ok(accepted) => accepted,
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
+        // Closed at once: whoever waited for a place would only find out later that there is none.
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            config.metrics.connection_refused();
+            continue;
+        };
+        // Answers are written whole; waiting for more to send would only delay them.
+        if let Err(error) = stream.set_nodelay(true) {
+            // The client is gone already.
+            tracing::debug!(%error, "a connection could not be set up");
+            continue;
+        }
         let stream = Patient::new(stream, config.header_timeout, config.write_timeout);
         let connection = connection(builder.clone(), stream, router.clone(), config.shutdown.clone());
         let abandon = abandon.clone();
@@ -65,17 +75,6 @@ pub async fn serve(listener: TcpListener, router: Router, config: &Config) {
         abandon.cancel();
         tasks.wait().await;
     }
-}
-
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    // Answers are written whole; waiting for more to send would only delay them.
-    stream.set_nodelay(true)?;
-    Ok((stream, place))
 }
 
 /// How connections are served.

@@ -63,7 +63,7 @@ pub struct Settings {
     #[arg(long, env = "QUORATE_LOG_FORMAT", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 
-    /// Connections that each door serves at one time [default: 20000]
+    /// Connections that each door serves at one time; more are closed at once [default: 20000]
     #[arg(long, env = "QUORATE_CONNECTIONS_MAX", value_name = "COUNT")]
     pub connections_max: Option<usize>,
 
