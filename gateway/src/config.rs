@@ -13,6 +13,9 @@ pub struct Config {
     pub origins: Origins,
     /// Bytes of a request's body. The default holds 1,000,000 bytes of data in base64, with a stat around it.
     pub body_bytes_max: usize,
+    /// Bytes of all bodies that have arrived in part; a body that would need more is refused with THROTTLED. Those that
+    /// arrive in one piece, as small ones do, need nothing of it.
+    pub bodies_bytes_max: usize,
     /// Bytes of the request target. The default holds a path of 4,096 bytes, each of them percent-encoded.
     pub uri_bytes_max: usize,
     /// Bytes of a request's header fields, names and values together.
@@ -59,6 +62,7 @@ impl Default for Config {
         Config {
             origins: Origins::loopback(),
             body_bytes_max: 1_500_000,
+            bodies_bytes_max: 128 * 1024 * 1024,
             uri_bytes_max: 16 * 1024,
             header_bytes_max: 16 * 1024,
             request_timeout: Duration::from_secs(10),

@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// One permit for each request that may be under way.
     pub(crate) requests: Arc<Semaphore>,
+    /// One permit for each byte that bodies may have that are not all there.
+    pub(crate) body_bytes: Arc<Semaphore>,
     /// One permit for each event stream that may be open.
     pub(crate) event_streams: Arc<Semaphore>,
     /// The OpenAPI document, as JSON.
@@ -33,6 +35,7 @@ impl Gateway {
     pub(crate) fn new(client: Client, config: Config) -> Gateway {
         Gateway(Arc::new(Shared {
             requests: Arc::new(Semaphore::new(config.requests_max.min(Semaphore::MAX_PERMITS))),
+            body_bytes: Arc::new(Semaphore::new(config.bodies_bytes_max.min(Semaphore::MAX_PERMITS))),
             event_streams: Arc::new(Semaphore::new(config.event_streams_max.min(Semaphore::MAX_PERMITS))),
             openapi: openapi::json(),
             request_ids: RequestIds::new(),

@@ -69,7 +69,7 @@ pub(crate) struct LivingSession {
 )]
 pub(crate) async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let body = body::read(&gateway.config, &parts.headers, body).await?;
+    let body = body::read(&gateway, &parts.headers, body).await?.bytes;
     let wish = if body.is_empty() { SessionWish::default() } else { read_wish(&parts.headers, &body)? };
     let timeout = wish.timeout_ms.map_or(gateway.config.session_timeout, |ms| Duration::from_millis(ms.into()));
     let opened = gateway.client.open_raw(timeout).await?;

@@ -201,7 +201,7 @@ pub(crate) async fn put(State(gateway): State<Gateway>, request: Request) -> Res
     let parameters: PutParameters = query::read(&parts.uri)?;
     let condition = Condition::of_write(&parts.headers, parameters.version)?;
     let options = options::of_write(&gateway.config, &parts.headers)?;
-    let data = sent_data(&gateway, &parts.headers, body, &path).await?;
+    let Sent { data, _body } = Sent::read(&gateway, &parts.headers, body, &path).await?;
     let echo = Echo::of(&parts.headers, &data);
     let refused = |error: quorate_client::Error| refused(error, condition).at(&path);
     let written = if condition == Condition::Absent {
@@ -250,7 +250,7 @@ pub(crate) async fn post(State(gateway): State<Gateway>, request: Request) -> Re
         return Err(Problem::bad_arguments("a create has no other condition than If-None-Match: *"));
     }
     let options = options::of_write(&gateway.config, &parts.headers)?;
-    let data = sent_data(&gateway, &parts.headers, body, &path).await?;
+    let Sent { data, _body } = Sent::read(&gateway, &parts.headers, body, &path).await?;
     let echo = Echo::of(&parts.headers, &data);
     let call = gateway.client.create(&*path, data).mode(mode).options(options);
     let call = if parameters.parents { call.parents() } else { call };
@@ -361,13 +361,23 @@ fn read_options(gateway: &Gateway, uri: &Uri, headers: &HeaderMap) -> Result<quo
     options::of_read(&gateway.config, headers, parameters.consistency)
 }
 
-/// The data that a write's body holds; absent for null data.
-async fn sent_data(gateway: &Gateway, headers: &HeaderMap, body: Body, path: &str) -> Result<Option<Bytes>, Problem> {
-    let form = Form::sent(headers)?;
-    let bytes = body::read(&gateway.config, headers, body).await?;
-    match form {
-        Form::Raw => Ok(Some(bytes)),
-        Form::Envelope => SentEnvelope::read(&bytes, path),
+/// The data that a write's body holds.
+struct Sent {
+    /// Absent for null data.
+    data: Option<Bytes>,
+    /// Kept until the write is answered: as long as there is the data, it is one of the bodies under way.
+    _body: body::Received,
+}
+
+impl Sent {
+    async fn read(gateway: &Gateway, headers: &HeaderMap, body: Body, path: &str) -> Result<Sent, Problem> {
+        let form = Form::sent(headers)?;
+        let body = body::read(gateway, headers, body).await?;
+        let data = match form {
+            Form::Raw => Some(body.bytes.clone()),
+            Form::Envelope => SentEnvelope::read(&body.bytes, path)?,
+        };
+        Ok(Sent { data, _body: body })
     }
 }
 

@@ -51,6 +51,30 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn bodies_that_are_not_all_there_have_a_limit_together() {
+    let gateway = limited(Config { bodies_bytes_max: 8, ..Config::default() });
+    let put = || request("PUT", "/v1/znodes/a");
+    let throttled = (429, "THROTTLED".to_owned());
+    let (sender, body) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, Infallible>>(1);
+    let body = Body::new(StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(body)));
+    let slow = tokio::spawn({
+        let gateway = gateway.clone();
+        async move { send(&gateway, put(), body).await }
+    });
+    sender.send(Ok(Frame::data(Bytes::from_static(b"01234")))).await.unwrap();
+    // Its place is free when the first piece was taken.
+    sender.reserve().await.unwrap();
+    assert_eq!(send(&gateway, put(), Body::new(pieces(&["01", "23"]))).await.verdict(), throttled);
+    assert_eq!(send(&gateway, put(), Body::new(pieces(&["0", "12"]))).await.status.as_u16(), 200);
+    // What is there at once waits for nobody.
+    assert_eq!(send(&gateway, put(), "0123456789").await.status.as_u16(), 200);
+    sender.send(Ok(Frame::data(Bytes::from_static(b"5678")))).await.unwrap();
+    assert_eq!(slow.await.unwrap().verdict(), throttled);
+    // Nothing is kept for what was refused.
+    assert_eq!(send(&gateway, put(), Body::new(pieces(&["0123", "4567"]))).await.status.as_u16(), 200);
+}
+
+#[tokio::test]
 async fn urls_and_headers_are_limited() {
     let gateway = limited(Config { uri_bytes_max: 100, header_bytes_max: 200, ..Config::default() });
     let long = format!("/v1/znodes/{}", "x".repeat(100));
