@@ -31,7 +31,8 @@ pub struct Config {
     pub event_streams_max: usize,
     /// Watches of one event stream: the length of its event ids grows with them.
     pub stream_watches_max: usize,
-    /// An event stream on which nothing else was sent for so long sends a comment: proxies close what is silent.
+    /// An event stream on which nothing else was sent for so long sends a comment: proxies close what is silent. At
+    /// most half of `write_timeout`, since these comments also show that the stream is read.
     pub keep_alive: Duration,
     /// How long a session that asks for no timeout lives without a sign of life.
     pub session_timeout: Duration,
@@ -42,7 +43,9 @@ pub struct Config {
     /// A connection that has not sent a whole request header for so long, since it was opened or answered, is closed.
     /// One that has begun to speak HTTP/2 is not: it is asked by pings whether it is still there.
     pub header_timeout: Duration,
-    /// A connection whose peer has taken nothing of what is written to it for so long is closed.
+    /// A connection whose peer has taken nothing of what is written to it for so long is closed. Not longer than the
+    /// servers wait for their clients: an event stream that is not read loses its watches after two thirds of this
+    /// time, before a server would cut the connection that they share with others.
     pub write_timeout: Duration,
     /// Requests that one HTTP/2 connection may have open at one time.
     pub http2_streams_max: u32,
@@ -82,6 +85,18 @@ impl Default for Config {
             metrics: Metrics::default(),
             shutdown: CancellationToken::new(),
         }
+    }
+}
+
+impl Config {
+    /// How long an event stream may not be read.
+    pub(crate) fn stall_timeout(&self) -> Duration {
+        self.write_timeout * 2 / 3
+    }
+
+    /// How long an event stream is silent at most.
+    pub(crate) fn silence_max(&self) -> Duration {
+        self.keep_alive.min(self.write_timeout / 2)
     }
 }
 

@@ -6,11 +6,11 @@
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::Stream;
 use http_body::{Body, Frame};
 use quorate_client::{Event, EventKind, WatchEvent, WatchKind, Watches};
 use serde::Serialize;
@@ -21,9 +21,10 @@ use utoipa::ToSchema;
 
 use crate::gateway::Gateway;
 use crate::hex::Hex;
-use crate::metrics::{Active, Metrics};
+use crate::metrics::Metrics;
 use crate::position::Position;
 use crate::problem::Problem;
+use crate::readers::Reader;
 use crate::representation::{Encoding, StatDocument, data_text};
 
 /// A piece that has grown so large leaves, even if more is ready: other connections want their turn.
@@ -240,7 +241,7 @@ fn write_frame(out: &mut BytesMut, event: &str, id: &str, document: &impl Serial
 
 /// The body of an event stream.
 pub(crate) struct EventStream {
-    watches: Watches,
+    reader: Arc<Reader>,
     frames: Frames,
     keep_alive: Duration,
     /// When the last piece left.
@@ -248,31 +249,28 @@ pub(crate) struct EventStream {
     silence: Pin<Box<Sleep>>,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
     ended: bool,
-    _active: Active,
-    _place: OwnedSemaphorePermit,
 }
 
 impl EventStream {
     /// Of watches that have begun and what they have told so far.
     pub(crate) fn new(gateway: &Gateway, watches: Watches, frames: Frames, place: OwnedSemaphorePermit) -> EventStream {
         let now = Instant::now();
+        let keep_alive = gateway.config.silence_max();
         EventStream {
-            watches,
+            reader: gateway.readers.admit(watches, gateway.config.metrics.event_stream_begins(), place),
             frames,
-            keep_alive: gateway.config.keep_alive,
+            keep_alive,
             sent: now,
-            silence: Box::pin(sleep_until(now + gateway.config.keep_alive)),
+            silence: Box::pin(sleep_until(now + keep_alive)),
             shutdown: Box::pin(gateway.config.shutdown.clone().cancelled_owned()),
             ended: false,
-            _active: gateway.config.metrics.event_stream_begins(),
-            _place: place,
         }
     }
 
     /// Takes in what is ready, as much as one piece may hold.
     fn fill(&mut self, context: &mut Context<'_>) {
         while !self.ended && !self.frames.is_full() {
-            match Pin::new(&mut self.watches).poll_next(context) {
+            match self.reader.poll_next(context) {
                 Poll::Ready(Some((index, Ok(told)))) => self.frames.push(index, told),
                 Poll::Ready(Some((_, Err(error)))) => {
                     // One watch that cannot go on ends them all: the reader connects again and is told why.

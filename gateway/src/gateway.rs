@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::openapi;
+use crate::readers::Readers;
 
 /// What all routes share. Cloning it is cheap.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) body_bytes: Arc<Semaphore>,
     /// One permit for each event stream that may be open.
     pub(crate) event_streams: Arc<Semaphore>,
+    /// Those who read event streams.
+    pub(crate) readers: Readers,
     /// The OpenAPI document, as JSON.
     pub(crate) openapi: Bytes,
     request_ids: RequestIds,
@@ -37,6 +40,7 @@ impl Gateway {
             requests: Arc::new(Semaphore::new(config.requests_max.min(Semaphore::MAX_PERMITS))),
             body_bytes: Arc::new(Semaphore::new(config.bodies_bytes_max.min(Semaphore::MAX_PERMITS))),
             event_streams: Arc::new(Semaphore::new(config.event_streams_max.min(Semaphore::MAX_PERMITS))),
+            readers: Readers::new(config.stall_timeout()),
             openapi: openapi::json(),
             request_ids: RequestIds::new(),
             client,

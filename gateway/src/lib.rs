@@ -25,6 +25,7 @@ mod patience;
 mod position;
 mod problem;
 mod query;
+mod readers;
 mod representation;
 mod routes;
 mod serve;

@@ -223,19 +223,45 @@ async fn streams_end_when_the_gateway_does() {
     assert!(!reader.read().await, "{}", reader.text);
 }
 
+/// How many event streams the gateway counts.
+async fn open_streams(gateway: &Router) -> String {
+    let text = String::from_utf8(get(gateway, "/metrics").await.body.to_vec()).unwrap();
+    text.lines().find_map(|line| Some(line.strip_prefix("quorate_gateway_event_streams ")?.to_owned())).unwrap()
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_read_loses_its_watches_alone() {
+    let fake = server();
+    let config = Config { write_timeout: Duration::from_millis(300), ..Config::default() };
+    let gateway = router(fake.client(), config);
+    let mut attentive = Reader::open(&gateway, request("GET", "/v1/watch?path=/a")).await;
+    let mut never = Reader::open(&gateway, request("GET", "/v1/watch?path=/b")).await;
+    let mut no_more = Reader::open(&gateway, request("GET", "/v1/watch?path=/c")).await;
+    no_more.next(2).await;
+    assert_eq!(open_streams(&gateway).await, "3");
+    // The servers hear of it, too.
+    let given_up =
+        async { while (open_streams(&gateway).await != "1" || fake.listening() != 1) && attentive.read().await {} };
+    tokio::time::timeout(Duration::from_secs(10), given_up).await.expect("their watches are given up");
+    // For much longer than the others had.
+    while attentive.text.matches(": keep-alive\n\n").count() < 8 {
+        assert!(attentive.read().await, "{}", attentive.text);
+    }
+    for late in [&mut never, &mut no_more] {
+        while late.read().await {}
+        assert!(late.text.ends_with(": LAGGED\n\n"), "{}", late.text);
+    }
+}
+
 #[tokio::test]
 async fn open_streams_are_limited_and_counted() {
     let config = Config { event_streams_max: 1, ..Config::default() };
     let gateway = router(server().client(), config);
     let reader = Reader::open(&gateway, request("GET", "/v1/watch?path=/a")).await;
     assert_eq!(get(&gateway, "/v1/watch?path=/a").await.verdict(), (429, "THROTTLED".to_owned()));
-    let streams = async || {
-        let text = String::from_utf8(get(&gateway, "/metrics").await.body.to_vec()).unwrap();
-        text.lines().find_map(|line| Some(line.strip_prefix("quorate_gateway_event_streams ")?.to_owned())).unwrap()
-    };
-    assert_eq!(streams().await, "1");
+    assert_eq!(open_streams(&gateway).await, "1");
     drop(reader);
-    assert_eq!(streams().await, "0");
+    assert_eq!(open_streams(&gateway).await, "0");
     let reader = Reader::open(&gateway, request("GET", "/v1/watch?path=/a")).await;
     assert_eq!(reader.status, StatusCode::OK);
 }

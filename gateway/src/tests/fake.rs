@@ -1,6 +1,7 @@
 //! A server that knows no tree: each test says what it answers, and looks at what was asked. Real gRPC over memory.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -40,11 +41,15 @@ struct Script {
     serving: bool,
     asked: Mutex<Vec<Operation>>,
     watched: Mutex<Vec<v1::WatchCreate>>,
+    /// Watch streams that are open.
+    listening: AtomicUsize,
 }
 
 impl Fake {
     fn new(answers: Box<Answers>, tellings: Box<Tellings>, serving: bool) -> Fake {
-        Fake(Arc::new(Script { answers, tellings, serving, asked: Mutex::default(), watched: Mutex::default() }))
+        let listening = AtomicUsize::new(0);
+        let (asked, watched) = (Mutex::default(), Mutex::default());
+        Fake(Arc::new(Script { answers, tellings, serving, asked, watched, listening }))
     }
 
     /// A server that answers every operation so.
@@ -77,6 +82,11 @@ impl Fake {
     /// The watches that were begun since the last time.
     pub(super) fn watched(&self) -> Vec<v1::WatchCreate> {
         std::mem::take(&mut self.0.watched.lock().unwrap())
+    }
+
+    /// How many streams of watches are open.
+    pub(super) fn listening(&self) -> usize {
+        self.0.listening.load(Ordering::Relaxed)
     }
 
     /// A client of this server alone.
@@ -165,6 +175,7 @@ impl WatchService for Fake {
         let script = self.0.clone();
         let (sender, responses) = mpsc::channel(64);
         let mut requests = request.into_inner();
+        script.listening.fetch_add(1, Ordering::Relaxed);
         tokio::spawn(async move {
             while let Some(Ok(request)) = requests.next().await {
                 let Some(v1::watch_request::Action::Create(create)) = request.action else { continue };
@@ -173,9 +184,10 @@ impl WatchService for Fake {
                     items.map(|item| v1::WatchItem { watch_ids: vec![create.watch_id], item: Some(item) }).collect();
                 script.watched.lock().unwrap().push(create);
                 if sender.send(Ok(v1::WatchResponse { header: header(), items })).await.is_err() {
-                    return;
+                    break;
                 }
             }
+            script.listening.fetch_sub(1, Ordering::Relaxed);
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(responses))))
     }
