@@ -152,6 +152,7 @@ fn gateway_config(config: &Config) -> quorate_gateway::Config {
         // Whoever opens the door to everybody does not want to be asked by which name.
         origins: if config.insecure { quorate_gateway::Origins::Any } else { defaults.origins },
         connections_max: config.connections_max,
+        write_timeout: config.read_timeout,
         drain_timeout: HTTP_GRACE,
         serve_metrics: false,
         ..defaults

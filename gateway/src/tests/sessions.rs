@@ -27,6 +27,18 @@ fn named(method: &str, uri: &str) -> Builder {
 }
 
 #[tokio::test]
+async fn without_a_wish_a_session_has_the_default_timeout() {
+    let fake = sessions(v1::SessionState::Alive);
+    let gateway = gateway(&fake);
+    assert_eq!(send(&gateway, request("POST", "/v1/sessions"), "").await.json()["timeout_ms"], 30_000);
+    for body in ["", "null", "{}", r#"{"timeout_ms":null}"#] {
+        let builder = request("POST", "/v1/sessions").header("content-type", "application/json");
+        let opened = send(&gateway, builder, body).await;
+        assert_eq!((opened.status.as_u16(), &opened.json()["timeout_ms"]), (201, &json!(30_000)), "{body}");
+    }
+}
+
+#[tokio::test]
 async fn a_session_is_opened_kept_and_closed() {
     let fake = sessions(v1::SessionState::Alive);
     let gateway = gateway(&fake);
@@ -55,13 +67,6 @@ async fn a_session_is_opened_kept_and_closed() {
         };
         assert_eq!(session.map(|session| (session.session_id, session.secret.to_vec())), Some((0x1f, secret.clone())));
     }
-}
-
-#[tokio::test]
-async fn a_session_opens_without_a_body() {
-    let fake = sessions(v1::SessionState::Alive);
-    let opened = send(&gateway(&fake), request("POST", "/v1/sessions"), "").await;
-    assert_eq!(opened.json()["timeout_ms"], 30_000);
 }
 
 #[tokio::test]
