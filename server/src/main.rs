@@ -5,13 +5,16 @@
 
 mod shutdown;
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use quorate::config::{Config, LogFormat, PrintAddresses, Settings};
 use quorate::server::{Local, Server};
 use quorate::{admin, listener};
@@ -39,7 +42,7 @@ const SERVING_WAIT: Duration = Duration::from_secs(5);
 
 /// Quorate: a coordination service with ZooKeeper's model. Without a command it runs a server.
 #[derive(Parser)]
-#[command(name = "quorate", version, about, disable_help_subcommand = true)]
+#[command(name = "quorate", version, about)]
 struct Cli {
     #[command(flatten)]
     client: quorate_cli::Global,
@@ -56,16 +59,34 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let mut cli = Cli::parse();
-    if cli.command.is_none() {
+    let (command, client) = read(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    match command {
+        Command::Serve(settings) => serve(*settings),
+        Command::Client(command) => run_client(command, client),
+    }
+}
+
+/// What was typed.
+fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<(Command, quorate_cli::Global), clap::Error> {
+    let matches = Cli::command().try_get_matches_from(arguments)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    let command = match cli.command {
+        Some(command) => command,
         // The settings may still come from the environment.
-        cli = Cli::parse_from(["quorate", "serve"]);
+        None => Command::from_arg_matches(&Cli::command().try_get_matches_from(["quorate", "serve"])?)?,
+    };
+    if let (Command::Serve(_), Some(option)) = (&command, client_option(&matches)) {
+        let text = format!("--{option} is for commands such as `quorate get`: a server has no such option");
+        return Err(Cli::command().error(ErrorKind::ArgumentConflict, text));
     }
-    match cli.command {
-        Some(Command::Serve(settings)) => serve(*settings),
-        Some(Command::Client(command)) => run_client(command, cli.client),
-        None => unreachable!("`serve` is a command"),
-    }
+    Ok((command, cli.client))
+}
+
+/// An option of the client's commands that was typed, wherever.
+fn client_option(matches: &ArgMatches) -> Option<String> {
+    let options = quorate_cli::Global::augment_args(clap::Command::new("client"));
+    let is_typed = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
+    options.get_arguments().map(|option| option.get_id().to_string()).find(|name| is_typed(name))
 }
 
 fn run_client(command: quorate_cli::Command, global: quorate_cli::Global) -> ExitCode {
@@ -189,4 +210,40 @@ fn print_addresses(config: &Config, addresses: &Addresses) -> std::io::Result<()
         }
     }
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(line: &str) -> Result<(Command, quorate_cli::Global), ErrorKind> {
+        read(line.split(' ').map(OsString::from)).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn without_a_command_it_is_a_server() {
+        assert!(matches!(typed("quorate"), Ok((Command::Serve(_), _))));
+        assert!(matches!(typed("quorate serve --data-dir x"), Ok((Command::Serve(_), _))));
+        assert!(matches!(typed("quorate --output json get /a"), Ok((Command::Client(_), _))));
+    }
+
+    #[test]
+    fn a_server_has_no_options_of_a_client() {
+        for line in [
+            "quorate --output json",
+            "quorate --server h:1",
+            "quorate --timeout 10s",
+            "quorate serve --server h:1",
+            "quorate serve --timeout 3s",
+            "quorate --output text serve",
+        ] {
+            assert_eq!(typed(line).err(), Some(ErrorKind::ArgumentConflict), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_can_be_asked_for_as_a_command() {
+        assert_eq!(typed("quorate help").err(), Some(ErrorKind::DisplayHelp));
+        assert_eq!(typed("quorate help create").err(), Some(ErrorKind::DisplayHelp));
+    }
 }
