@@ -173,6 +173,20 @@ impl Reason {
                 | Reason::Protocol
         )
     }
+
+    /// Whether the server refuses a write for this reason without having looked whether it knows it: then the refusal
+    /// says nothing about an earlier attempt.
+    fn comes_before_a_look_at_the_request_id(self) -> bool {
+        matches!(
+            self,
+            Reason::AuthFailed
+                | Reason::SessionExpired
+                | Reason::SessionMoved
+                | Reason::QuotaExceeded
+                | Reason::DiskFull
+                | Reason::ZxidUnknown
+        )
+    }
 }
 
 impl fmt::Display for Reason {
@@ -254,15 +268,23 @@ impl Error {
         self.0.reason.is_retryable()
     }
 
-    /// The error as that of a write that was sent.
+    /// The server's verdict on a write that was sent once.
     pub(crate) fn of_sent_write(mut self) -> Error {
         self.0.maybe_applied = self.0.reason.leaves_a_write_in_doubt();
         self
     }
 
-    /// The error of a later attempt at a write of which an earlier one may have taken effect.
+    /// The error of a write that was sent and on which no verdict of the server came.
+    pub(crate) fn of_unanswered_write(mut self) -> Error {
+        self.0.maybe_applied = true;
+        self
+    }
+
+    /// The verdict on a later attempt at a write of which an earlier one may have taken effect.
     pub(crate) fn in_doubt(mut self) -> Error {
-        self.0.maybe_applied = self.is_retryable() || self.0.reason.leaves_a_write_in_doubt();
+        let reason = self.0.reason;
+        self.0.maybe_applied |=
+            reason.is_retryable() || reason.leaves_a_write_in_doubt() || reason.comes_before_a_look_at_the_request_id();
         self
     }
 

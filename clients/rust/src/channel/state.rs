@@ -29,6 +29,8 @@ struct Call {
     deadline: Instant,
     /// Its number in the order in which calls were made.
     issue: u64,
+    /// It was sent before, on a stream that broke without an answer to it.
+    unanswered: bool,
     progress: Progress,
     waker: Option<Waker>,
 }
@@ -71,6 +73,14 @@ impl After {
         self.finished += 1;
         self.wakers.extend(call.waker.take());
     }
+
+    /// Fails a call for a reason that was found on this side. Whatever the reason, only the server's own verdict could
+    /// tell that a write which was sent has not taken effect.
+    fn fail(&mut self, call: &mut Call, error: Error) {
+        let was_sent = call.unanswered || matches!(call.progress, Progress::Sent);
+        let error = if call.writes && was_sent { error.of_unanswered_write() } else { error };
+        self.finish(call, Err(error));
+    }
 }
 
 impl State {
@@ -84,8 +94,9 @@ impl State {
         self.issued += 1;
         let issue = self.issued;
         let waker = Some(waker);
-        let progress = Progress::Queued;
-        let id = self.calls.insert(Call { operation, writes, repeatable, deadline, issue, progress, waker });
+        let (unanswered, progress) = (false, Progress::Queued);
+        let call = Call { operation, writes, repeatable, deadline, issue, unanswered, progress, waker };
+        let id = self.calls.insert(call);
         self.queue.push_back(id);
         after.wakers.extend(self.sender.take());
         let sooner = self.next_expiry.is_none_or(|next| deadline < next);
@@ -190,7 +201,12 @@ impl State {
             Some(result) => Ok((reply.zxid, result)),
             None => Err(Error::unexpected_answer()),
         };
-        let outcome = outcome.map_err(|error| if call.writes { error.of_sent_write() } else { error });
+        let outcome = outcome.map_err(|error| match (call.writes, call.unanswered) {
+            (false, _) => error,
+            (true, false) => error.of_sent_write(),
+            // This attempt was refused; the one before may have taken effect.
+            (true, true) => error.in_doubt(),
+        });
         after.finish(call, outcome);
     }
 
@@ -202,10 +218,10 @@ impl State {
         for (id, call) in self.calls.iter_mut().filter(|(_, call)| matches!(call.progress, Progress::Sent)) {
             if call.repeatable {
                 call.progress = Progress::Queued;
+                call.unanswered = true;
                 again.push((call.issue, id));
             } else {
-                let error = Error::new(Reason::ConnectionLost, error.message());
-                after.finish(call, Err(error.of_sent_write()));
+                after.fail(call, Error::new(Reason::ConnectionLost, error.message()));
             }
         }
         again.sort_unstable_by_key(|(issue, _)| std::cmp::Reverse(*issue));
@@ -216,7 +232,7 @@ impl State {
     pub(super) fn fail_waiting(&mut self, error: &Error, after: &mut After) {
         while let Some(id) = self.queue.pop_front() {
             if let Some(call) = self.calls.get_mut(id).filter(|call| matches!(call.progress, Progress::Queued)) {
-                after.finish(call, Err(error.clone()));
+                after.fail(call, error.clone());
             }
         }
     }
@@ -224,13 +240,8 @@ impl State {
     /// Fails every call, now and from now on.
     pub(super) fn close(&mut self, error: Error, after: &mut After) {
         self.queue.clear();
-        for (_, call) in self.calls.iter_mut() {
-            match call.progress {
-                Progress::Queued => after.finish(call, Err(error.clone())),
-                Progress::Sent if call.writes => after.finish(call, Err(error.clone().of_sent_write())),
-                Progress::Sent => after.finish(call, Err(error.clone())),
-                Progress::Done(_) => {}
-            }
+        for (_, call) in self.calls.iter_mut().filter(|(_, call)| !matches!(call.progress, Progress::Done(_))) {
+            after.fail(call, error.clone());
         }
         after.wakers.extend(self.sender.take());
         self.closed.get_or_insert(error);
@@ -246,7 +257,7 @@ impl State {
         self.next_expiry
     }
 
-    /// Fails the calls that are out of time; `unsent` is the error of those that were never sent.
+    /// Fails the calls that are out of time; `unsent` is the error of those that wait to be sent.
     pub(super) fn expire(&mut self, now: Instant, unsent: &Error, after: &mut After) {
         self.next_expiry = None;
         for (_, call) in self.calls.iter_mut() {
@@ -257,12 +268,9 @@ impl State {
                     continue;
                 }
                 Progress::Queued => unsent.clone(),
-                Progress::Sent => {
-                    let error = Error::new(Reason::Timeout, "no answer in time");
-                    if call.writes { error.of_sent_write() } else { error }
-                }
+                Progress::Sent => Error::new(Reason::Timeout, "no answer in time"),
             };
-            after.finish(call, Err(error));
+            after.fail(call, error);
         }
     }
 }

@@ -112,6 +112,25 @@ async fn a_write_without_a_name_is_not_sent_again() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_answer_was_lost_is_not_said_to_be_unmade() {
+    for access in [Access::Channel, Access::Unary] {
+        for fail_fast in [false, true] {
+            let fake = Fake::default();
+            let client = fake.builder().access(access).fail_fast(fail_fast).build();
+            client.set("/a", "0").await.expect("connected");
+            {
+                let mut world = fake.world.lock();
+                world.faults.push_back(Fault::CutAfter);
+                world.down.extend([1, 2]);
+            }
+            let error = client.set("/a", "1").await.expect_err("nobody is there any more");
+            assert_eq!((error.reason(), error.maybe_applied()), (Reason::Unreachable, true), "{access:?} {fail_fast}");
+            assert_eq!(fake.world.lock().history.len(), 2, "it took effect");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_callers_own_request_id_is_used() {
     both_ways(async |fake, client| {

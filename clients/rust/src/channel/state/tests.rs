@@ -21,8 +21,18 @@ impl Steps {
             true => WireOperation::Get(v1::GetRequest { path: path.into(), options: None }),
             false => WireOperation::Delete(v1::DeleteRequest { path: path.into(), ..Default::default() }),
         };
+        self.begin_request(operation, !repeatable, repeatable, seconds)
+    }
+
+    /// A write with a name.
+    fn begin_named(&mut self, path: &str, seconds: u64) -> Id {
+        let operation = WireOperation::Delete(v1::DeleteRequest { path: path.into(), ..Default::default() });
+        self.begin_request(operation, true, true, seconds)
+    }
+
+    fn begin_request(&mut self, operation: WireOperation, writes: bool, repeatable: bool, seconds: u64) -> Id {
         let deadline = self.now + Duration::from_secs(seconds);
-        let request = Request { operation, writes: !repeatable, repeatable, deadline };
+        let request = Request { operation, writes, repeatable, deadline };
         self.state.begin(request, Waker::noop().clone(), &mut After::default()).expect("open").0
     }
 
@@ -40,7 +50,16 @@ impl Steps {
     }
 
     fn answer(&mut self, id: Id) -> usize {
-        let result = Some(WireReply::Sync(v1::SyncResponse { header: None }));
+        self.reply(id, WireReply::Sync(v1::SyncResponse { header: None }))
+    }
+
+    fn refuse(&mut self, id: Id, reason: v1::ErrorReason) {
+        let error = v1::Error { reason: reason.into(), ..Default::default() };
+        assert_eq!(self.reply(id, WireReply::Error(error)), 1);
+    }
+
+    fn reply(&mut self, id: Id, result: WireReply) -> usize {
+        let result = Some(result);
         let mut after = After::default();
         self.state.complete(v1::ChannelReply { id: id.0, zxid: 9, result }, &mut after);
         after.finished
@@ -117,6 +136,58 @@ fn calls_out_of_time_fail_and_say_whether_they_were_sent() {
     assert!(!steps.state.is_waiting(), "nobody waits for it any more");
     assert_eq!(steps.send(), Vec::<String>::new());
     assert_eq!(steps.answer(sent), 0);
+}
+
+#[test]
+fn a_write_that_was_sent_stays_in_doubt_while_it_waits_to_be_sent_again() {
+    let check = |fail: fn(&mut Steps), expected: Reason| {
+        let mut steps = Steps::new();
+        let sent = steps.begin_named("/sent", 1);
+        assert_eq!(steps.send(), ["/sent"]);
+        assert_eq!(steps.break_stream(), 0, "it is queued again");
+        let (unsent, read) = (steps.begin_named("/unsent", 1), steps.begin("/read", true, 1));
+        fail(&mut steps);
+        assert_eq!(steps.outcome(sent), Some(Err((expected, true))));
+        assert_eq!(steps.outcome(unsent), Some(Err((expected, false))));
+        assert_eq!(steps.outcome(read), Some(Err((expected, false))));
+    };
+    check(
+        |steps| steps.state.fail_waiting(&Error::new(Reason::Unreachable, ""), &mut After::default()),
+        Reason::Unreachable,
+    );
+    check(
+        |steps| steps.state.close(Error::new(Reason::SessionExpired, ""), &mut After::default()),
+        Reason::SessionExpired,
+    );
+    check(
+        |steps| {
+            let late = steps.now + Duration::from_secs(1);
+            steps.state.expire(late, &Error::new(Reason::Unreachable, ""), &mut After::default());
+        },
+        Reason::Unreachable,
+    );
+}
+
+#[test]
+fn a_verdict_on_a_write_that_was_sent_again_is_one_on_both_only_if_it_says_so() {
+    let check = |reason, doubt: bool| {
+        let mut steps = Steps::new();
+        let again = steps.begin_named("/again", 1);
+        steps.send();
+        steps.break_stream();
+        let once = steps.begin_named("/once", 1);
+        assert_eq!(steps.send(), ["/again", "/once"]);
+        steps.refuse(again, reason);
+        steps.refuse(once, reason);
+        assert!(matches!(steps.outcome(again), Some(Err((_, in_doubt))) if in_doubt == doubt), "{reason:?}");
+        assert!(matches!(steps.outcome(once), Some(Err((_, false)))), "{reason:?}");
+    };
+    check(v1::ErrorReason::Throttled, true);
+    check(v1::ErrorReason::SessionExpired, true);
+    check(v1::ErrorReason::DiskFull, true);
+    // A server that remembered the first attempt would have answered with its success.
+    check(v1::ErrorReason::NodeExists, false);
+    check(v1::ErrorReason::BadVersion, false);
 }
 
 #[test]
