@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The server's program: the one that `QUORATE_BIN` names, otherwise built now in the dev profile.
+/// The server's program: the one that `QUORATE_BIN` names, otherwise built now, optimized if the caller is.
 ///
 /// # Panics
 /// If there is no such program, or it cannot be built.
@@ -22,8 +22,10 @@ pub fn server_binary() -> &'static Path {
 
 fn build() -> PathBuf {
     // Cargo has let go of its lock by the time tests run.
+    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
     let output = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--package", "quorate", "--bin", "quorate", "--message-format", "json"])
+        .args(["--profile", profile])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
