@@ -5,44 +5,27 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
-use hdrhistogram::Histogram;
 use quorate_proto::v1;
 use quorate_proto::v1::channel_item::Item;
 use quorate_proto::v1::channel_operation::Operation;
 use quorate_proto::v1::channel_reply::Result as Answer;
 use quorate_proto::v1::session_service_client::SessionServiceClient;
-use quorate_tests::harness::Server;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
 use super::Plan;
-use super::table::{Table, describe, histogram};
+use super::load::{self, Done, Door, Shape, Workload};
+use super::table::{Table, histogram};
 
-/// Bytes of data in a znode.
-pub(crate) const PAYLOAD: usize = 100;
-
-/// Clients, and operations that each has outstanding.
-const CLIENTS: u64 = 16;
-const OUTSTANDING: u64 = 32;
-
-/// Paths that reads and sets go to.
-const PATHS: u64 = 1_000;
-
-/// What a load has done.
-pub(crate) struct Done {
-    pub(crate) operations: u64,
-    pub(crate) seconds: f64,
-    pub(crate) latencies: Histogram<u64>,
-}
-
-pub(crate) fn payload() -> Bytes {
-    Bytes::from(vec![b'x'; PAYLOAD])
-}
-
-pub(crate) fn get(path: String) -> Operation {
-    Operation::Get(v1::GetRequest { path, options: None })
+/// An operation as the API has it.
+pub(crate) fn operation(operation: load::Operation, data: &Bytes) -> Operation {
+    match operation {
+        load::Operation::Get(path) => Operation::Get(v1::GetRequest { path, options: None }),
+        load::Operation::Set(path) => set(path, data.clone()),
+        load::Operation::Create(path) => create(path, data.clone()),
+        load::Operation::Delete(path) => Operation::Delete(v1::DeleteRequest { path, ..v1::DeleteRequest::default() }),
+    }
 }
 
 pub(crate) fn set(path: String, data: Bytes) -> Operation {
@@ -107,40 +90,14 @@ pub(crate) async fn pipelined(
     Done { operations, seconds: began.elapsed().as_secs_f64(), latencies }
 }
 
-/// Several clients at once.
-async fn load(server: &Server, plan: &Plan, next: impl Fn(u64, u64) -> Operation + Copy) -> (Done, f64) {
-    let connections = join_all((0..CLIENTS).map(|_| server.grpc())).await;
-    let before = server.stats().cpu_micros;
-    let until = Instant::now() + plan.seconds;
-    let clients = connections
-        .into_iter()
-        .enumerate()
-        .map(|(client, connection)| pipelined(connection, OUTSTANDING, until, move |id| Some(next(client as u64, id))));
-    let mut all = Done { operations: 0, seconds: 0.0, latencies: histogram() };
-    for done in join_all(clients).await {
-        all.operations += done.operations;
-        all.seconds = all.seconds.max(done.seconds);
-        all.latencies.add(done.latencies).unwrap();
-    }
-    let cpu = (server.stats().cpu_micros - before) as f64 / all.operations as f64;
-    (all, cpu)
-}
-
 /// Get, set and create over Channels, 16 clients x 32 outstanding.
 pub(crate) async fn measure(plan: &Plan, table: &mut Table) {
     let server = super::start(plan, "channel", &[]);
-    let data = payload();
-    let prepare = pipelined(server.grpc().await, 100, Instant::now() + plan.seconds * 10, |id| {
-        (id < PATHS).then(|| create(format!("/bench/{id}"), payload()))
-    });
-    prepare.await;
-    let path = |client: u64, id: u64| format!("/bench/{}", (client * 7919 + id) % PATHS);
-    let mut note = |what: &str, target: f64, (done, cpu): (Done, f64)| {
-        let besides = describe(done.operations, done.seconds, &done.latencies);
-        table.at_most(&format!("Channel {what}, 16 x 32"), target, cpu, "µs CPU/op", &besides);
-    };
-    note("get", 2.5, load(&server, plan, |client, id| get(path(client, id))).await);
-    let data = &data;
-    note("set", 5.0, load(&server, plan, |client, id| set(path(client, id), data.clone())).await);
-    note("create", 6.0, load(&server, plan, |client, id| create(format!("/made/{client}-{id}"), data.clone())).await);
+    let door = Door::Channel(&server);
+    door.prepare().await;
+    for (workload, target) in [(Workload::Get, 2.5), (Workload::Set, 5.0), (Workload::Create, 6.0)] {
+        let turn = door.run(workload, Shape::PIPELINED, plan.seconds).await;
+        let what = format!("Channel {}, {}", workload.describe(), Shape::PIPELINED.describe());
+        table.at_most(&what, target, turn.cpu_per_operation(), "µs CPU/op", &turn.describe());
+    }
 }

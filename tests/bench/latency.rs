@@ -7,12 +7,13 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::{Child, Command};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use quorate_tests::harness::Server;
 
 use super::Plan;
-use super::channel::{Done, create, payload, pipelined, set};
+use super::channel::{create, pipelined, set};
+use super::load::{Done, payload};
 use super::table::{Table, histogram};
 
 /// Interleaved rounds.
@@ -38,7 +39,7 @@ impl Drop for Awake {
 }
 
 /// Writes 4 KiB and syncs, again and again, within a file whose blocks are there already; in µs.
-fn fdatasync_p50(dir: &Path, seconds: f64) -> u64 {
+pub(crate) fn fdatasync_p50(dir: &Path, period: Duration) -> u64 {
     const FILE_BYTES: u64 = 16 << 20;
     let path = dir.join("fdatasync");
     let mut file = File::create(&path).unwrap();
@@ -46,7 +47,7 @@ fn fdatasync_p50(dir: &Path, seconds: f64) -> u64 {
     file.sync_all().unwrap();
     let (block, mut latencies, began) = (vec![2; 4096], histogram(), Instant::now());
     let mut at = 0;
-    while began.elapsed().as_secs_f64() < seconds {
+    while began.elapsed() < period {
         let began = Instant::now();
         file.seek(SeekFrom::Start(at)).unwrap();
         file.write_all(&block).unwrap();
@@ -73,7 +74,7 @@ pub(crate) async fn measure(plan: &Plan, table: &mut Table) {
     pipelined(server.grpc().await, 1, until, |id| (id == 0).then(|| create("/a".into(), payload()))).await;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        theirs.push(fdatasync_p50(&plan.dir, plan.seconds.as_secs_f64() / f64::from(ROUNDS)));
+        theirs.push(fdatasync_p50(&plan.dir, plan.seconds / ROUNDS));
         ours.push(sets(&server, plan).await.latencies.value_at_quantile(0.5));
     }
     ours.sort_unstable();

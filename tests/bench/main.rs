@@ -7,21 +7,35 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `table` | what is reported, next to what was aimed at |
+//! | `load` | clients, what they do again and again, and what that takes of a server |
 //! | `channel` | pipelined operations over `SessionService.Channel` |
 //! | `unary` | one operation per call, over gRPC and over REST |
 //! | `latency` | one client, one operation at a time, against the disk's own limit |
 //! | `million` | a million znodes: load, memory, snapshot, restart |
 //! | `watches` | fan-out, resumption, many connections |
-//! | `sessions` | idle sessions, and sessions that come and go |
+//! | `sessions` | idle sessions |
+//! | `line` | a Channel with one operation at a time |
+//! | `churn` | sessions that come and go, beside ZooKeeper |
+//! | `rivals` | get, set and create beside ZooKeeper |
+//! | `comparison` | two servers in turns: A B A B |
+//! | `zookeeper` | a real ZooKeeper and a client of its protocol |
+//!
+//! What compares with ZooKeeper needs Java and Maven, which fetches it below `target/`.
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 
 mod channel;
+mod churn;
+mod comparison;
 mod latency;
+mod line;
+mod load;
 mod million;
+mod rivals;
 mod sessions;
 mod table;
 mod unary;
 mod watches;
+mod zookeeper;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -45,6 +59,7 @@ enum Group {
     Connections,
     Sessions,
     Churn,
+    Rivals,
 }
 
 /// Measures one server of Quorate.
@@ -56,6 +71,9 @@ struct Arguments {
     /// How long each workload runs, in seconds.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
+    /// How often two servers that are compared take turns.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    turns: u32,
     /// Where the servers' data goes; it should be on a real disk.
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -67,6 +85,8 @@ struct Arguments {
 /// What every measurement is given.
 pub(crate) struct Plan {
     pub(crate) seconds: Duration,
+    /// Of each of two servers that are compared.
+    pub(crate) turns: u32,
     pub(crate) dir: PathBuf,
 }
 
@@ -88,7 +108,8 @@ fn main() {
         .prefix("quorate-bench-")
         .tempdir_in(arguments.dir.clone().unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into()))
         .unwrap();
-    let plan = Plan { seconds: Duration::from_secs(arguments.seconds), dir: home.path().to_owned() };
+    let plan =
+        Plan { seconds: Duration::from_secs(arguments.seconds), turns: arguments.turns, dir: home.path().to_owned() };
     let wanted = |group| arguments.groups.iter().any(|wanted| *wanted == group || *wanted == Group::All);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut table = Table::default();
@@ -118,10 +139,13 @@ fn main() {
             watches::measure_connections(&plan, &mut table).await;
         }
         if wanted(Group::Sessions) {
-            sessions::measure_idle(&plan, &mut table).await;
+            sessions::measure(&plan, &mut table).await;
         }
         if wanted(Group::Churn) {
-            sessions::measure_churn(&plan, &mut table).await;
+            churn::measure(&plan, &mut table).await;
+        }
+        if wanted(Group::Rivals) {
+            rivals::measure(&plan, &mut table).await;
         }
     });
     println!("\n{}", table.markdown());

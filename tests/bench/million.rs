@@ -10,7 +10,8 @@ use quorate_proto::v1::znode_service_client::ZnodeServiceClient;
 use quorate_tests::harness::Server;
 
 use super::Plan;
-use super::channel::{create, payload, pipelined, set};
+use super::channel::{create, pipelined, set};
+use super::load::payload;
 use super::table::{Table, histogram};
 
 const ZNODES: u64 = 1_000_000;

@@ -26,7 +26,7 @@ impl Table {
     /// Notes a figure that should be at least `target`.
     pub(crate) fn at_least(&mut self, what: &str, target: f64, measured: f64, unit: &str, note: &str) {
         let verdict = if measured >= target { "" } else { " (missed)" };
-        self.push(what, &format!(">= {target} {unit}"), &format!("{measured:.0} {unit}{verdict}"), note);
+        self.push(what, &format!(">= {target} {unit}"), &format!("{} {unit}{verdict}", brief(measured)), note);
     }
 
     /// Notes a figure without a target.
@@ -47,6 +47,12 @@ impl Table {
         }
         text
     }
+}
+
+/// As many digits as a reader cares for.
+fn brief(number: f64) -> String {
+    let decimals = if number < 100.0 { 2 } else { 0 };
+    format!("{number:.decimals$}")
 }
 
 /// Throughput and latency in words.

@@ -13,7 +13,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use super::Plan;
-use super::channel::{create, payload, pipelined, set};
+use super::channel::{create, pipelined, set};
+use super::load::payload;
 use super::table::Table;
 
 fn watch(id: u64, path: &str) -> v1::WatchRequest {
