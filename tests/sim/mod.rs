@@ -3,13 +3,14 @@
 //! The replica, the work of the disk threads and the storage are those of production; the disk underneath forgets,
 //! tears, fails and fills up. A seed first draws the kinds and intensities of its faults (uniform faults would hide
 //! bugs that need one fault alone), then a schedule of clients' requests, turns of the driver, disk work, time and
-//! crashes. At the end the faults stop, the server starts once more, and everything that was acknowledged is looked
-//! for.
+//! crashes. At the end the faults stop, the server starts once more, outlives a full disk, and everything that was
+//! acknowledged is looked for.
 //!
 //! | file | holds |
 //! | --- | --- |
 //! | `swarm` | what a seed draws first |
 //! | `world` | the machine, the running process, and the schedule |
+//! | `world/full_disk` | invariant: a full disk refuses writes, and no longer than it is full |
 //! | `clients` | who writes, reads and watches, and what they were told |
 //! | `history` | invariant: what was acknowledged is in the log for ever, under the same hash |
 //! | `writes` | invariant: an acknowledged write is there, a refused one is not, an unknown one is at most once |

@@ -1,5 +1,7 @@
 //! `World`: the machine with its disk and clock, the process that runs on it, and the schedule that a seed draws.
 
+mod full_disk;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use quorate::durable::{LogWork, Recovered, SnapshotWork, recover};
@@ -459,6 +461,7 @@ impl World {
                 }
             }
         }
+        self.outlive_a_full_disk();
         // Time stands still: what was proposed last comes to its end.
         for _ in 0..1_000 {
             self.log_works();
