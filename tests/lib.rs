@@ -1,5 +1,5 @@
-//! What Quorate is tested with: a naive model of its semantics, a harness for real processes, and a report of what
-//! the tests counted.
+//! What Quorate is tested with: a naive model of its semantics, a judge of what concurrent clients saw, a harness for
+//! real processes, and a report of what the tests counted.
 //!
 //! The tests themselves are the one integration-test binary `main`; `tests/run` runs all of them. Invariant: nothing
 //! here is taken from the code under test except the vocabulary (`quorate-types`, `quorate-proto`): what a server
@@ -7,5 +7,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod harness;
+pub mod linearizability;
 pub mod model;
 pub mod report;

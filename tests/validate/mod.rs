@@ -1,7 +1,8 @@
 //! The replicated tree against the model: random histories of requests, compared answer by answer, change by change
-//! and znode by znode.
+//! and znode by znode. And the judge of what concurrent clients saw, judged itself.
 
 mod history;
+mod linearizability;
 mod step;
 mod subject;
 
