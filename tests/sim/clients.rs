@@ -6,11 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quorate_replica::{Delivery, SessionEnd};
 use quorate_storage::sim::Rng;
+use quorate_tests::linearizability::Action;
 use quorate_types::{
     Acl, Caller, Consistency, CreateMode, Op, OutboxId, Path, Precondition, ReadOp, Reply, Request, RequestId,
     Response, SessionId, SessionSecret, Tag, WriteOp, Zxid,
 };
 
+use super::judged::{Judged, Number};
 use super::sessions::SessionLog;
 use super::watching::Watching;
 use super::writes::{Write, Writes};
@@ -25,6 +27,8 @@ enum Sent {
     Read {
         at_least: Option<u64>,
     },
+    /// An operation on a znode that all clients share.
+    Shared(Number),
 }
 
 struct UnderWay {
@@ -56,6 +60,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) value_bytes: u64,
     pub(crate) writes: &'a mut Writes,
     pub(crate) sessions: &'a mut SessionLog,
+    pub(crate) judged: &'a mut Judged,
 }
 
 impl Client {
@@ -95,7 +100,7 @@ impl Client {
         let (sent, op, request_id) = self.choose(shared);
         let tag = self.next_tag;
         self.next_tag += 1;
-        let linearizable = matches!(sent, Sent::Read { .. });
+        let linearizable = matches!(op, Op::Read { .. });
         let session = self.session.map_or(SessionId::NONE, |(id, _)| id);
         shared.sessions.heard(session, shared.now_ms);
         if let Sent::Write(write, _) = &sent {
@@ -133,9 +138,13 @@ impl Client {
                 let token = self.fresh_name();
                 self.write(Write::Sequential { token }, shared, true)
             }
-            45..70 => {
+            45..58 => {
                 let value = self.fresh();
                 self.write(Write::Register { path: format!("/r/{}", self.id), value }, shared, false)
+            }
+            // One at a time: what a client sends before it knows what came of that before tells little.
+            58..70 if !self.under_way.values().any(|under_way| matches!(under_way.sent, Sent::Shared(_))) => {
+                self.share(shared)
             }
             70..78 => {
                 let path = Path::new(format!("/e/{}", self.fresh_name())).unwrap();
@@ -156,6 +165,21 @@ impl Client {
                 (Sent::Read { at_least: self.register }, op, None)
             }
         }
+    }
+
+    /// Something with a znode that others read and write, too.
+    fn share(&mut self, shared: &mut Shared<'_>) -> (Sent, Op, Option<RequestId>) {
+        let value = (self.id << 32) | self.fresh();
+        let version = if shared.rng.coin() { None } else { Some(shared.rng.below(3) as i32) };
+        let action = match shared.rng.below(10) {
+            0..2 => Action::Create { value },
+            2..6 => Action::Set { value, version },
+            6..7 => Action::Delete { version },
+            _ => Action::Get,
+        };
+        let path = format!("/shared/{}", shared.rng.below(2));
+        let (number, op) = shared.judged.sent(self.id, &path, action);
+        (Sent::Shared(number), op, None)
     }
 
     fn fresh(&mut self) -> u64 {
@@ -274,6 +298,7 @@ impl Client {
             (Sent::Read { at_least }, Err(error)) if error.code() == quorate_types::Code::NoNode => {
                 assert_eq!(at_least, None, "a linearizable read shows nothing");
             }
+            (Sent::Shared(number), response) => shared.judged.replied(number, &response),
             (Sent::OpenSession(_) | Sent::Read { .. } | Sent::Other, _) => {}
         }
     }

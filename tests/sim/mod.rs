@@ -15,12 +15,14 @@
 //! | `history` | invariant: what was acknowledged is in the log for ever, under the same hash |
 //! | `writes` | invariant: an acknowledged write is there, a refused one is not, an unknown one is at most once |
 //! | `watching` | invariant: a watch that resumes sees every change once, in order |
+//! | `judged` | invariant: what clients saw of shared znodes is linearizable |
 //! | `sessions` | invariant: no session expires early, no ephemeral outlives its session |
 //!
 //! `QUORATE_SIM_SEED=n` runs one seed and prints its trace; `QUORATE_SIM_SEEDS=n` runs so many.
 
 mod clients;
 mod history;
+mod judged;
 mod sessions;
 mod swarm;
 mod watching;

@@ -15,6 +15,7 @@ use quorate_types::{ClusterId, Frame, FrameKind, Now, OutboxId, ServerId, Sessio
 
 use super::clients::{Client, Shared};
 use super::history::History;
+use super::judged::Judged;
 use super::sessions::SessionLog;
 use super::swarm::Swarm;
 use super::writes::Writes;
@@ -98,6 +99,7 @@ pub(crate) struct World {
     history: History,
     writes: Writes,
     sessions: SessionLog,
+    judged: Judged,
     stop_at: Option<u64>,
     counts: BTreeMap<&'static str, u64>,
 }
@@ -127,6 +129,7 @@ impl World {
             history: History::default(),
             writes: Writes::default(),
             sessions: SessionLog::default(),
+            judged: Judged::default(),
             stop_at: None,
             counts: BTreeMap::new(),
         }
@@ -248,6 +251,7 @@ impl World {
         self.count(if power { "power losses" } else { "crashes" });
         self.process = None;
         self.stop_at = None;
+        self.judged.crashed();
         self.disk = self.disk.crash(if power { Crash::Power } else { Crash::Process });
         for client in &mut self.clients {
             client.disconnected(&mut self.writes);
@@ -293,6 +297,7 @@ impl World {
                 value_bytes: self.swarm.value_bytes,
                 writes: &mut self.writes,
                 sessions: &mut self.sessions,
+                judged: &mut self.judged,
             });
             if self.verbose {
                 println!("{:>9} client {which} sends {tag:?} {:?}", self.now.monotonic_ms - self.began_ms, request.op);
@@ -429,6 +434,7 @@ impl World {
                     value_bytes: self.swarm.value_bytes,
                     writes: &mut self.writes,
                     sessions: &mut self.sessions,
+                    judged: &mut self.judged,
                 },
             );
             self.history.acknowledged(zxid);
@@ -499,10 +505,12 @@ impl World {
             assert!(client.watching.running, "a watch does not run in the end");
             client.watching.check(self.history.changes());
         }
+        let judged = self.judged.check(tree);
         let mut add = |name, count| *self.counts.entry(name).or_default() += count;
         add("acknowledged", self.writes.acknowledged);
         add("refused", self.writes.refused);
         add("unknown", self.writes.unknown);
+        add("judged operations", judged);
         add("expired sessions", self.sessions.expired);
         add("resumed watches", self.clients.iter().map(|client| client.watching.resumed).sum());
         add("compacted watches", self.clients.iter().map(|client| client.watching.compacted).sum());

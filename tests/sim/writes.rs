@@ -141,7 +141,8 @@ fn read(tree: &Tree, op: &ReadOp) -> Response {
     tree.read(op, &Caller::anonymous(), SessionId::NONE)
 }
 
-fn data(tree: &Tree, path: &str) -> Option<String> {
+/// The data of a znode as text, if there is one.
+pub(crate) fn data(tree: &Tree, path: &str) -> Option<String> {
     match read(tree, &ReadOp::Get { path: Path::new(path).unwrap() }) {
         Ok(Reply::Data { data, .. }) => Some(String::from_utf8(data.unwrap_or_default().to_vec()).unwrap()),
         _ => None,

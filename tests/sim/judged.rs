@@ -1,0 +1,121 @@
+//! Invariant: what clients saw of the znodes that they share could have happened in one order that respects real time.
+
+use quorate_tests::linearizability::{Action, Answer, Clock, Operation, Outcome, check};
+use quorate_tree::Tree;
+use quorate_types::{Acl, Code, CreateMode, Op, Path, Precondition, ReadOp, Reply, Response, WriteOp};
+
+use super::writes::data;
+
+/// Far more than a run takes.
+const STEPS_MAX: u64 = 1_000_000;
+
+/// Where one operation stands among all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Number(usize);
+
+/// All operations of a run on shared znodes.
+#[derive(Default)]
+pub(crate) struct Judged {
+    clock: Clock,
+    /// `None` for those that were refused for a reason that is not the znode's.
+    operations: Vec<Option<Operation>>,
+}
+
+impl Judged {
+    /// A client sends an operation.
+    pub(crate) fn sent(&mut self, client: u64, path: &str, action: Action) -> (Number, Op) {
+        self.operations.push(Some(Operation {
+            client: client as usize,
+            path: path.to_owned(),
+            action,
+            called: self.clock.now(),
+            answer: Answer::Lost { until: None },
+        }));
+        (Number(self.operations.len() - 1), op(Path::new(path).unwrap(), action))
+    }
+
+    /// It is answered.
+    pub(crate) fn replied(&mut self, Number(number): Number, response: &Response) {
+        let outcome = match response {
+            Ok(reply) => outcome(reply),
+            Err(error) => match error.code() {
+                Code::NoNode => Outcome::Absent,
+                Code::NodeExists => Outcome::Exists,
+                Code::BadVersion => Outcome::BadVersion,
+                // Nobody knows.
+                Code::Unavailable | Code::DeadlineExceeded => return,
+                Code::DiskFull | Code::SessionExpired | Code::SessionMoved | Code::Throttled => {
+                    self.operations[number] = None;
+                    return;
+                }
+                other => panic!("a shared znode is refused with {other:?}"),
+            },
+        };
+        let at = self.clock.now();
+        self.operations[number].as_mut().expect("an operation is answered once").answer = Answer::Seen { at, outcome };
+    }
+
+    /// The process died, and with it whatever it had not made durable: that cannot happen any more.
+    pub(crate) fn crashed(&mut self) {
+        let now = self.clock.now();
+        for operation in self.operations.iter_mut().flatten() {
+            if operation.answer == (Answer::Lost { until: None }) {
+                operation.answer = Answer::Lost { until: Some(now) };
+            }
+        }
+    }
+
+    /// Judges all of it, together with what there is in the end. Returns how many operations were judged.
+    pub(crate) fn check(self, tree: &Tree) -> u64 {
+        let Judged { clock, operations } = self;
+        let mut operations: Vec<Operation> = operations.into_iter().flatten().collect();
+        let mut paths: Vec<String> = operations.iter().map(|operation| operation.path.clone()).collect();
+        paths.sort();
+        paths.dedup();
+        for path in paths {
+            let outcome = match (tree.stat(&path), data(tree, &path)) {
+                (Some(stat), Some(text)) => found(&text, stat.version),
+                _ => Outcome::Absent,
+            };
+            let called = clock.now();
+            let answer = Answer::Seen { at: clock.now(), outcome };
+            operations.push(Operation { client: usize::MAX, path, action: Action::Get, called, answer });
+        }
+        match check(&operations, STEPS_MAX) {
+            Ok(checked) => checked.operations as u64,
+            Err(difference) => panic!("not linearizable: {difference}"),
+        }
+    }
+}
+
+fn op(path: Path, action: Action) -> Op {
+    let data = |value: u64| Some(value.to_string().into());
+    let precondition = |version: Option<i32>| version.map_or(Precondition::None, Precondition::Version);
+    Op::Write(match action {
+        Action::Get => return Op::Read { op: ReadOp::Get { path }, watch: false },
+        Action::Create { value } => {
+            let (acl, mode) = (Acl::OPEN.entries(), CreateMode::Persistent);
+            WriteOp::Create { path, data: data(value), acl, mode, parents: true }
+        }
+        Action::Set { value, version } => {
+            WriteOp::SetData { path, data: data(value), precondition: precondition(version), create: None }
+        }
+        Action::Delete { version } => WriteOp::Delete { path, precondition: precondition(version) },
+    })
+}
+
+fn outcome(reply: &Reply) -> Outcome {
+    match reply {
+        Reply::Created { stat, .. } | Reply::Changed { stat } => Outcome::Written { version: stat.version },
+        Reply::Deleted => Outcome::Deleted,
+        Reply::Data { data, stat } => {
+            let text = String::from_utf8(data.clone().unwrap_or_default().to_vec()).unwrap();
+            found(&text, stat.version)
+        }
+        other => panic!("nobody asked for {other:?}"),
+    }
+}
+
+fn found(text: &str, version: i32) -> Outcome {
+    Outcome::Found { value: text.parse().expect("a shared znode holds a number"), version }
+}
