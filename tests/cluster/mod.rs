@@ -1,12 +1,18 @@
 //! Tests of real processes: killed at any moment, fed with real data and with garbage, short of disk, ignored by
-//! their clients.
+//! their clients; and of what they have to keep through that: sessions, deadlines, request ids, the history.
 
 mod bad_input;
+mod calls;
+mod compacted;
 mod durability;
+mod ephemeral_cap;
 mod full_disk;
 mod garbage;
 mod idle;
 mod import;
+mod moved_sessions;
 mod random;
+mod reaping;
+mod request_ids;
 mod slow_reader;
 mod tracked;
