@@ -10,6 +10,7 @@ mod full_disk;
 mod garbage;
 mod idle;
 mod import;
+mod linearizable;
 mod moved_sessions;
 mod random;
 mod reaping;

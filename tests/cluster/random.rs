@@ -17,6 +17,11 @@ impl Random {
         Random(seed)
     }
 
+    /// A stream of its own, for one of several tasks.
+    pub(super) fn from_seed(seed: u64) -> Random {
+        Random(seed)
+    }
+
     pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
