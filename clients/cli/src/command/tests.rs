@@ -3,6 +3,7 @@
 use clap::{CommandFactory as _, Parser};
 
 use super::*;
+use crate::commands::acl::SetAcl;
 use crate::global::OutputFormat;
 
 #[derive(Parser, Debug)]
@@ -119,4 +120,22 @@ fn help_has_examples_and_exit_codes() {
             command.get_name()
         );
     }
+}
+
+#[test]
+fn examples_can_be_typed_and_name_schemes_that_a_server_knows() {
+    let mut acls = 0;
+    for command in Cli::command().get_subcommands() {
+        let after = command.get_after_help().map(|text| text.to_string()).unwrap_or_default();
+        for line in after.lines().filter_map(|line| line.strip_prefix("  quorate ")) {
+            // Two spaces end a command, as do the shell's characters.
+            let typed = line.split("  ").next().and_then(|line| line.split(['|', '>']).next()).unwrap_or_default();
+            let parsed = parse(typed.trim_end()).unwrap_or_else(|error| panic!("{typed}: {error}"));
+            if let Command::SetAcl(SetAcl { acl, .. }) = parsed.command {
+                assert!(acl.0.iter().all(|entry| entry.scheme == "world" || entry.scheme == "digest"), "{typed}");
+                acls += 1;
+            }
+        }
+    }
+    assert!(acls > 0);
 }

@@ -13,7 +13,8 @@ use crate::text;
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   quorate getAcl /app
-  quorate setAcl /app world:anyone:r,ip:10.0.0.0/8:cdrwa";
+  quorate setAcl /app world:anyone:crwa      no deleting of its children
+  quorate setAcl /app world:anyone:cdr -v 0  only if nobody has set it before";
 
 /// The arguments of `getAcl`.
 #[derive(Args, Debug)]
@@ -56,7 +57,7 @@ pub struct SetAcl {
     path: String,
 
     /// scheme:id:perms, with commas between entries; perms are letters of cdrwa
-    acl: Acl,
+    pub(crate) acl: Acl,
 
     /// Only if this is the version of the ACL; -1 is any, as in zkCli
     #[arg(short = 'v', long = "if-version", value_name = "VERSION", allow_negative_numbers = true,

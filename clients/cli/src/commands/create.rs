@@ -15,7 +15,7 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   quorate create /app                           without data
   quorate create /app/config/port 8080 -p       with missing parents
-  quorate create -s /queue/item- 'some data'    prints /queue/item-0000000000
+  quorate create -s /queue/item- data           prints /queue/item-0000000000
   quorate create /app/cert --file cert.pem
   quorate create /secret x --acl world:anyone:r
   quorate create -e /locks/leader host-1        held until interrupted";
