@@ -130,7 +130,7 @@ fn code_of(reason: Reason) -> u8 {
 /// What to do about it.
 fn advice(reason: Reason) -> Option<&'static str> {
     Some(match reason {
-        Reason::NoParent => "create the parent first, or add --parents",
+        Reason::NoParent => "create the parent first, or it with all that is missing by `create --parents`",
         Reason::NodeExists => "change it with `set`, or let a number be appended with `create -s`",
         Reason::BadVersion => "somebody else changed it: read it again, then decide",
         Reason::NotEmpty => "delete what is below it, too, with `deleteall`",

@@ -19,10 +19,13 @@ pub(crate) const ALL_EXAMPLES: &str = "\
 Examples:
   quorate deleteall /app          asks, then deletes all of it in one txn
   quorate deleteall /app --yes    without asking
-  quorate deleteall /big -b 1000  in steps, for more than 10,000 znodes";
+  quorate deleteall /big -b 100   in steps of 100 znodes, each a txn of its own";
 
 /// Znodes that one txn deletes at most.
 const ONE_TXN_MAX: u64 = 10_000;
+
+/// Znodes of one step where there are too many for one txn.
+const STEP: u16 = 1_000;
 
 /// Others may create znodes while a large tree is deleted: after so many rounds they have won.
 const ROUNDS_MAX: u32 = 5;
@@ -60,7 +63,8 @@ pub struct DeleteAll {
     /// Which znode
     path: String,
 
-    /// Delete in steps of so many znodes instead of in one txn; needed for more than 10,000
+    /// Delete in steps of so many znodes, not all in one txn; more than 10,000 always go in steps: of 1,000, unless
+    /// this says otherwise
     #[arg(short, long, value_name = "ZNODES", value_parser = clap::value_parser!(u16).range(1..=4096))]
     batch: Option<u16>,
 
@@ -77,10 +81,12 @@ impl DeleteAll {
             1 => format!("deleting {} and the znode below it", self.path),
             _ => format!("deleting {} and the {below} znodes below it", self.path),
         };
-        confirm(&what, self.yes)?;
-        let deleted = match self.batch {
-            None if below < ONE_TXN_MAX => client.delete(&self.path).recursive(0).await?.count.into(),
-            batch => delete_in_steps(client, &self.path, batch.unwrap_or(1000).into()).await?,
+        let step = steps(below, self.batch);
+        let how = step.map_or_else(String::new, |step| format!(" in steps of {step}"));
+        confirm(&format!("{what}{how}"), self.yes)?;
+        let deleted = match step {
+            None => client.delete(&self.path).recursive(0).await?.count.into(),
+            Some(step) => delete_in_steps(client, &self.path, step.into()).await?,
         };
         if printer.is_json() {
             return printer.json(&DeletedDocument { path: &self.path, deleted });
@@ -88,6 +94,11 @@ impl DeleteAll {
         eprintln!("{deleted} znode{} deleted", if deleted == 1 { "" } else { "s" });
         Ok(())
     }
+}
+
+/// Of how many znodes each step is, unless a znode and the `below` ones below it go in one txn.
+fn steps(below: u64, wanted: Option<u16>) -> Option<u16> {
+    wanted.or((below >= ONE_TXN_MAX).then_some(STEP))
 }
 
 /// Deletes from the leaves up. What others create meanwhile is found in another round.
@@ -118,4 +129,17 @@ async fn delete_in_steps(client: &Client, path: &str, step: usize) -> Result<u64
     }
     let text = format!("others go on creating znodes below {path}: {deleted} were deleted, but it is still there");
     Err(Failure::Other(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_much_for_one_txn_goes_in_steps() {
+        assert_eq!(steps(0, None), None);
+        assert_eq!(steps(9_999, None), None);
+        assert_eq!(steps(10_000, None), Some(1_000));
+        assert_eq!((steps(3, Some(2)), steps(20_000, Some(7))), (Some(2), Some(7)));
+    }
 }
