@@ -131,14 +131,17 @@ pub(super) struct Contents {
 pub(super) fn read(mut input: impl Read) -> Result<Contents, String> {
     let mut bytes = Vec::new();
     input.read_to_end(&mut bytes).map_err(|error| format!("cannot read it: {error}"))?;
-    if let Ok(Whole { head, znodes }) = serde_json::from_slice(&bytes) {
-        check_format(&head)?;
-        let nodes = znodes.into_iter().map(Planned::new).collect::<Result<_, _>>()?;
-        return Ok(Contents { head, nodes });
-    }
+    let no_whole = match serde_json::from_slice(&bytes) {
+        Ok(Whole { head, znodes }) => {
+            check_format(&head)?;
+            let nodes = znodes.into_iter().map(Planned::new).collect::<Result<_, _>>()?;
+            return Ok(Contents { head, nodes });
+        }
+        Err(error) => error,
+    };
     let mut lines = bytes.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
     let Some(Ok(Line::Head(head))) = lines.next().map(|(_, line)| serde_json::from_slice(line)) else {
-        return Err("it is no export: it does not begin with the line that `quorate export` writes first".to_owned());
+        return Err(format!("it is neither form of what `quorate export` writes: {no_whole}"));
     };
     check_format(&head)?;
     let mut nodes = Vec::new();
@@ -189,7 +192,6 @@ mod tests {
     }
 
     fn lines() -> [String; 4] {
-        let json = |value: &dyn erased::Json| value.json();
         [
             json(&Head::new("/a", 16, 1)),
             json(&Node::new(&node("/a"))),
@@ -198,17 +200,14 @@ mod tests {
         ]
     }
 
-    /// Anything that can be JSON.
-    mod erased {
-        pub(super) trait Json {
-            fn json(&self) -> String;
-        }
+    fn json(value: &impl Serialize) -> String {
+        serde_json::to_string(value).expect("json")
+    }
 
-        impl<T: serde::Serialize> Json for T {
-            fn json(&self) -> String {
-                serde_json::to_string(self).expect("json")
-            }
-        }
+    /// The form JSON of `lines`.
+    fn whole() -> String {
+        let [head, first, second, _] = lines();
+        format!("{},\"znodes\":[{first},\n{second}]}}", head.trim_end_matches('}'))
     }
 
     #[test]
@@ -225,9 +224,7 @@ mod tests {
             Planned { path: "/a/b".into(), data: None, mode: CreateMode::Container, acl: None },
         ];
         assert_eq!(contents.nodes, expected);
-        let [head, first, second, _] = lines();
-        let whole = format!("{},\"znodes\":[{first},\n{second}]}}", head.trim_end_matches('}'));
-        assert_eq!(read(whole.as_bytes()).expect("whole").nodes, expected);
+        assert_eq!(read(whole().as_bytes()).expect("whole").nodes, expected);
     }
 
     #[test]
@@ -237,8 +234,10 @@ mod tests {
             assert!(error.contains(part), "{error}");
         };
         let [head, first, second, end] = lines();
-        check("", "no export");
-        check("{}", "no export");
+        check("", "EOF while parsing a value");
+        check("{}", "missing field `quorate_export`");
+        check(&whole().replacen("container", "contained", 2), "unknown variant `contained`");
+        check(&whole()[..whole().len() - 1], "EOF while parsing an object at line 2");
         check(&file(&[head.clone(), first.clone()]), "cut off");
         check(&file(&[head.clone(), first.clone(), end.clone()]), "2 znodes and has 1");
         check(&file(&[head.clone(), first.clone(), second.clone(), end.clone(), second.clone()]), "after its end");
