@@ -108,7 +108,8 @@ impl Config {
 /// page's). Both headers are therefore checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origins {
-    /// Anybody: requests prove by a token or a certificate what they may do.
+    /// Anybody who reaches the gateway, by whatever name it is called: they prove what they may do, or nobody has to.
+    /// Only a page of another host may not, since whoever looks at it did not mean to call.
     Any,
     /// Hosts of this machine's loopback interface by name or address, and these.
     Only {

@@ -13,28 +13,37 @@ const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Refuses the request if its `Host` or its `Origin` is not allowed.
 pub(crate) fn check(origins: &Origins, parts: &Parts) -> Result<(), Problem> {
-    let Origins::Only { hosts } = origins else { return Ok(()) };
     // HTTP/2 names the host in the target, HTTP/1.1 in a header. Only HTTP/1.0, which no browser speaks, has neither.
     let host = match parts.uri.authority() {
         Some(authority) => Some(authority.as_str()),
         None => text(&parts.headers, &HOST)?,
     };
-    if let Some(host) = host
-        && !is_allowed(host, hosts)
-    {
-        return Err(Problem::refusal(
-            Refusal::HostRefused,
-            format!("this gateway is not called {host:?}; allow that name in its configuration, or call it localhost"),
-        ));
+    match origins {
+        Origins::Any => {
+            // A page may call the host that it is from, by whatever name.
+            let own = host.and_then(host_of);
+            check_origin(&parts.headers, |origin| own.is_some_and(|own| own.eq_ignore_ascii_case(origin)))
+        }
+        Origins::Only { hosts } => {
+            if let Some(host) = host
+                && !host_of(host).is_some_and(|host| is_allowed(host, hosts))
+            {
+                let detail = format!(
+                    "this gateway is not called {host:?}; allow that name in its configuration, or call it localhost"
+                );
+                return Err(Problem::refusal(Refusal::HostRefused, detail));
+            }
+            check_origin(&parts.headers, |origin| is_allowed(origin, hosts))
+        }
     }
-    check_origin(&parts.headers, hosts)
 }
 
-fn check_origin(headers: &HeaderMap, hosts: &[String]) -> Result<(), Problem> {
+/// Refuses what a browser sends for a page of another host than those that `may_call`.
+fn check_origin(headers: &HeaderMap, may_call: impl Fn(&str) -> bool) -> Result<(), Problem> {
     if let Some(origin) = text(headers, &ORIGIN)? {
         // `null` is the origin of sandboxed pages and local files: anybody's.
-        let host = origin.split_once("://").map(|(_, host)| host);
-        if host.is_some_and(|host| is_allowed(host, hosts)) {
+        let host = origin.split_once("://").and_then(|(_, host)| host_of(host));
+        if host.is_some_and(may_call) {
             return Ok(());
         }
         return Err(Problem::refusal(Refusal::OriginRefused, format!("pages of {origin:?} may not call this gateway")));
@@ -58,8 +67,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
     }
 }
 
-fn is_allowed(authority: &str, hosts: &[String]) -> bool {
-    let Some(host) = host_of(authority) else { return false };
+fn is_allowed(host: &str, hosts: &[String]) -> bool {
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
         || hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
@@ -81,14 +89,16 @@ mod tests {
     use http::Request;
 
     fn verdict(lines: &[(&str, &str)]) -> Option<&'static str> {
+        verdict_of(&Origins::Only { hosts: vec!["quorate.example".to_owned()] }, lines)
+    }
+
+    fn verdict_of(origins: &Origins, lines: &[(&str, &str)]) -> Option<&'static str> {
         let mut request = Request::builder().uri("/v1/znodes/a");
         for (name, value) in lines {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let origins = Origins::Only { hosts: vec!["quorate.example".to_owned()] };
-        assert!(check(&Origins::Any, &parts).is_ok());
-        check(&origins, &parts).err().map(|problem| problem.code())
+        check(origins, &parts).err().map(|problem| problem.code())
     }
 
     #[test]
@@ -153,6 +163,23 @@ mod tests {
         ] {
             assert_eq!(from(origin), Some("ORIGIN_REFUSED"), "{origin}");
         }
+    }
+
+    #[test]
+    fn where_anybody_may_call_pages_of_another_host_may_not() {
+        let verdict = |lines: &[(&str, &str)]| verdict_of(&Origins::Any, lines);
+        assert_eq!(verdict(&[]), None);
+        assert_eq!(verdict(&[("host", "10.0.0.1:7180")]), None);
+        assert_eq!(verdict(&[("host", "any.example")]), None);
+        let from = |origin| verdict(&[("host", "any.example:7180"), ("origin", origin)]);
+        assert_eq!(from("http://any.example:7180"), None);
+        assert_eq!(from("https://Any.Example"), None);
+        for origin in ["https://evil.example", "http://localhost", "http://any.example.evil.example", "null", ""] {
+            assert_eq!(from(origin), Some("ORIGIN_REFUSED"), "{origin}");
+        }
+        assert_eq!(verdict(&[("origin", "http://any.example")]), Some("ORIGIN_REFUSED"));
+        let fetch = |mode| verdict(&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", mode)]);
+        assert_eq!((fetch("no-cors"), fetch("navigate")), (Some("ORIGIN_REFUSED"), None));
     }
 
     #[test]

@@ -170,7 +170,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 fn gateway_config(config: &Config) -> quorate_gateway::Config {
     let defaults = quorate_gateway::Config::default();
     quorate_gateway::Config {
-        // Whoever opens the door to everybody does not want to be asked by which name.
+        // Whoever opens the door to everybody does not want to be asked by which name; pages of other hosts stay out.
         origins: if config.insecure { quorate_gateway::Origins::Any } else { defaults.origins },
         connections_max: config.connections_max,
         write_timeout: config.read_timeout,
