@@ -23,6 +23,9 @@ use crate::{body, header, path, query};
 /// Where the znodes are. A znode's path follows, without its leading slash.
 pub(crate) const PREFIX: &str = "/v1/znodes/";
 
+/// Znodes that one delete removes; the servers remove no more in one txn.
+const DELETED_MAX: u32 = 10_000;
+
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -277,8 +280,11 @@ pub(crate) async fn delete(State(gateway): State<Gateway>, request: Request) -> 
     if parameters.max.is_some() && !parameters.recursive {
         return Err(Problem::bad_arguments("max is for recursive=true"));
     }
-    if parameters.max == Some(0) {
-        return Err(Problem::bad_arguments("max is at least 1"));
+    if parameters.max.is_some_and(|max| !(1..=DELETED_MAX).contains(&max)) {
+        return Err(Problem::bad_arguments(format!("max is 1 to {DELETED_MAX}")));
+    }
+    if parameters.recursive && matches!(condition, Condition::Mzxid(_) | Condition::Version(_) | Condition::Never) {
+        return Err(Problem::bad_arguments("recursive=true takes neither version nor a tag in If-Match"));
     }
     let options = options::of_write(&gateway.config, &parts.headers)?;
     let call = gateway.client.delete(&*path).options(options);
