@@ -31,17 +31,20 @@ pub(crate) const DELETED: HeaderName = HeaderName::from_static("quorate-deleted"
 /// The znode's data is null, which differs from empty.
 pub(crate) const DATA_NULL: HeaderName = HeaderName::from_static("quorate-data-null");
 
-const STAT_CZXID: HeaderName = HeaderName::from_static("quorate-stat-czxid");
-const STAT_MZXID: HeaderName = HeaderName::from_static("quorate-stat-mzxid");
-const STAT_PZXID: HeaderName = HeaderName::from_static("quorate-stat-pzxid");
-const STAT_CTIME_MS: HeaderName = HeaderName::from_static("quorate-stat-ctime-ms");
-const STAT_MTIME_MS: HeaderName = HeaderName::from_static("quorate-stat-mtime-ms");
-const STAT_VERSION: HeaderName = HeaderName::from_static("quorate-stat-version");
-const STAT_CVERSION: HeaderName = HeaderName::from_static("quorate-stat-cversion");
-const STAT_AVERSION: HeaderName = HeaderName::from_static("quorate-stat-aversion");
-const STAT_EPHEMERAL_OWNER: HeaderName = HeaderName::from_static("quorate-stat-ephemeral-owner");
-const STAT_DATA_LENGTH: HeaderName = HeaderName::from_static("quorate-stat-data-length");
-const STAT_NUM_CHILDREN: HeaderName = HeaderName::from_static("quorate-stat-num-children");
+/// The fields of a stat, in the order in which [`Block::stat`] writes them, with what each says.
+pub(crate) const STAT: [(HeaderName, &str); 11] = [
+    (HeaderName::from_static("quorate-stat-czxid"), "The txn that created the znode, `0x..`."),
+    (HeaderName::from_static("quorate-stat-mzxid"), "The txn that last changed its data, `0x..`."),
+    (HeaderName::from_static("quorate-stat-pzxid"), "The txn that last created or deleted one of its children, `0x..`."),
+    (HeaderName::from_static("quorate-stat-ctime-ms"), "When it was created, in milliseconds since the Unix epoch."),
+    (HeaderName::from_static("quorate-stat-mtime-ms"), "When its data was last changed, likewise."),
+    (HeaderName::from_static("quorate-stat-version"), "Changes of its data since creation."),
+    (HeaderName::from_static("quorate-stat-cversion"), "Creations and deletions among its children."),
+    (HeaderName::from_static("quorate-stat-aversion"), "Changes of its ACL since creation."),
+    (HeaderName::from_static("quorate-stat-ephemeral-owner"), "The session that owns it; only of an ephemeral znode."),
+    (HeaderName::from_static("quorate-stat-data-length"), "Bytes of its data; 0 for null data."),
+    (HeaderName::from_static("quorate-stat-num-children"), "Children it has."),
+];
 
 /// Fields that one response has at most from a block.
 const FIELDS_MAX: usize = 14;
@@ -71,19 +74,21 @@ impl Block {
     pub(crate) fn stat(&mut self, stat: &Stat, form: Form) {
         Tagged::from(stat).write(form, &mut self.text);
         self.end(ETAG);
-        self.hex(STAT_CZXID, stat.czxid);
-        self.hex(STAT_MZXID, stat.mzxid);
-        self.hex(STAT_PZXID, stat.pzxid);
-        self.signed(STAT_CTIME_MS, stat.ctime_ms);
-        self.signed(STAT_MTIME_MS, stat.mtime_ms);
-        self.signed(STAT_VERSION, stat.version.into());
-        self.signed(STAT_CVERSION, stat.cversion.into());
-        self.signed(STAT_AVERSION, stat.aversion.into());
+        let [czxid, mzxid, pzxid, ctime, mtime, version, cversion, aversion, owner, length, children] =
+            STAT.map(|(name, _)| name);
+        self.hex(czxid, stat.czxid);
+        self.hex(mzxid, stat.mzxid);
+        self.hex(pzxid, stat.pzxid);
+        self.signed(ctime, stat.ctime_ms);
+        self.signed(mtime, stat.mtime_ms);
+        self.signed(version, stat.version.into());
+        self.signed(cversion, stat.cversion.into());
+        self.signed(aversion, stat.aversion.into());
         if stat.ephemeral_owner != 0 {
-            self.hex(STAT_EPHEMERAL_OWNER, stat.ephemeral_owner);
+            self.hex(owner, stat.ephemeral_owner);
         }
-        self.decimal(STAT_DATA_LENGTH, stat.data_length.into());
-        self.decimal(STAT_NUM_CHILDREN, stat.num_children.into());
+        self.decimal(length, stat.data_length.into());
+        self.decimal(children, stat.num_children.into());
     }
 
     /// A number in decimal.

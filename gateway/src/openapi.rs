@@ -1,13 +1,14 @@
 //! The OpenAPI document: generated from the routes, then given what OpenAPI or its generator cannot say by itself.
 
 use bytes::Bytes;
+use http::header::{ETAG, LOCATION};
 use utoipa::OpenApi as _;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 use utoipa::openapi::{OpenApi, RefOr, Required};
 
-use crate::api;
+use crate::{api, header};
 
 const DESCRIPTION: &str = "\
 Quorate is a coordination service with ZooKeeper's model: a tree of small znodes, changed in one order that all servers agree on.\n\n\
@@ -15,7 +16,9 @@ Quorate is a coordination service with ZooKeeper's model: a tree of small znodes
 with slashes, so tools that follow this document encode them, which is accepted. The root is `/v1/znodes/`. \
 A path with an empty segment, `.`, `..`, a control character or bytes that are no UTF-8 is refused.\n\n\
 **64-bit ids** (zxids, sessions) are strings `0x..`; times are RFC 3339, and milliseconds beside them.\n\n\
-**Every error** is `application/problem+json` (RFC 9457) with a `code` for programs.\n\n\
+**Every error** is `application/problem+json` (RFC 9457) with a `code` for programs. The same is a page for whoever \
+prefers `text/html`, as browsers do, and what is no HTTP (400), or has a URL (414) or a header (431) too large to be read, \
+is answered without a body.\n\n\
 **Reading your own writes** through any server: send the `Quorate-Zxid` of a response back as `Quorate-Min-Zxid`.";
 
 #[derive(utoipa::OpenApi)]
@@ -109,7 +112,7 @@ const SHARED: &[Shared] = &[
     Shared {
         name: "Quorate-Session",
         place: ParameterIn::Header,
-        of: |_, path| path.contains("{path}"),
+        of: |_, path| path.contains("{path}") || path == "/v1/watch",
         description: "The session that the request belongs to; with `Quorate-Session-Secret`.",
         example: "0x1f00000001",
         pattern: Some("^0x[0-9a-fA-F]{1,16}$"),
@@ -117,7 +120,7 @@ const SHARED: &[Shared] = &[
     Shared {
         name: "Quorate-Session-Secret",
         place: ParameterIn::Header,
-        of: |_, path| path.contains("{path}"),
+        of: |_, path| path.contains("{path}") || path == "/v1/watch",
         description: "What proves the ownership of the session; with `Quorate-Session`.",
         example: "AAECAwQFBgcICQoLDA0ODw",
         pattern: Some("^[0-9A-Za-z_-]{22}$"),
@@ -142,7 +145,8 @@ const SHARED: &[Shared] = &[
         name: "If-Match",
         place: ParameterIn::Header,
         of: |method, path| path == ZNODES && matches!(method, "put" | "delete"),
-        description: "Only if the data has not changed since this tag was answered; `*`: only if the znode exists.",
+        description: "Only if the data has not changed since this tag was answered; `*`: only if the znode exists. \
+                      A recursive delete takes only `*`.",
         example: "\"0x100000002\"",
         pattern: Some(TAGS),
     },
@@ -159,7 +163,10 @@ const SHARED: &[Shared] = &[
         place: ParameterIn::Header,
         of: |method, path| path == ZNODES && matches!(method, "put" | "post" | "delete"),
         description: "Names the write: sent again under the same name it has the effect and the answer of the first \
-                      time. Within a session, a number from 1 that grows.",
+                      time. Within a session, a number from 1 that grows. Without one, all anonymous callers share \
+                      the names, so they should be random, such as UUIDs; and the servers remember the last 100,000 \
+                      or 32 MiB of such writes, of all clients together: half a second of them at full speed. What \
+                      is sent again after that takes effect again.",
         example: "0b6f1d5e-8a2e-4c39-a3f5-0d3b3f8f3c11",
         pattern: Some("^[!-~]{1,255}$"),
     },
@@ -206,29 +213,45 @@ fn complete(path: &str, method: &str, operation: &mut Operation) {
     operation.parameters.get_or_insert_default().extend(shared.map(RefOr::T));
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
-        let mut header = |name: &str, description: &str| {
+        for (name, description) in headers(path, method, status) {
             let text = ObjectBuilder::new().schema_type(Type::String).build();
             let header = HeaderBuilder::new().schema(Some(text)).description(Some(description)).build();
-            response.headers.insert(name.to_owned(), header.into());
-        };
-        header("Quorate-Zxid", "The ensemble and the state that the response shows, `0x<cluster id>:0x<zxid>`.");
-        header("X-Request-Id", "Names the request, for questions about it: the caller's own name, or one made up.");
-        if path == ZNODES && matches!(status.as_str(), "200" | "201" | "204") && method != "delete" {
-            header("ETag", "Tags the representation; built on the mzxid.");
-        }
-        if path == ZNODES && status == "200" && matches!(method, "get" | "head") {
-            header(
-                "Quorate-Stat-Version",
-                "Of the stat, which stands in `Quorate-Stat-*` headers: `Czxid`, `Mzxid`, \
-                   `Pzxid`, `Ctime-Ms`, `Mtime-Ms`, `Version`, `Cversion`, `Aversion`, `Ephemeral-Owner`, \
-                   `Data-Length`, `Num-Children`.",
-            );
-            header("Quorate-Data-Null", "`true` if the data is null, which differs from empty data.");
-        }
-        if status == "201" {
-            header("Location", "What was created.");
+            response.headers.insert(name, header.into());
         }
     }
+}
+
+/// What stands in the header of a response besides what its route says.
+fn headers(path: &str, method: &str, status: &str) -> Vec<(String, &'static str)> {
+    let mut headers = vec![
+        (header::ZXID, "The ensemble and the state that the response shows, `0x<cluster id>:0x<zxid>`."),
+        (header::REQUEST_ID, "Names the request, for questions about it: the caller's own name, or one made up."),
+    ];
+    let is_write = matches!(method, "put" | "post");
+    let shows_znode = path == ZNODES || path == "/v1/stats/{path}";
+    if shows_znode && method != "delete" && status != "default" {
+        headers.push((ETAG, "Tags the representation; built on the mzxid."));
+        headers.extend(header::STAT);
+    }
+    if path == ZNODES && matches!(status, "200" | "201") && method != "head" {
+        headers.push((header::DATA_NULL, "`true` if the data is null, which differs from empty data."));
+    }
+    if path == ZNODES && is_write && status != "default" {
+        headers.push((header::PREFERENCE_APPLIED, "What of `Prefer` was done."));
+    }
+    if status == "201" {
+        headers.push((LOCATION, "What was created."));
+    }
+    headers.into_iter().map(|(name, description)| (title_case(name.as_str()), description)).collect()
+}
+
+/// A header's name as documents write it: `ETag` is the exception.
+fn title_case(name: &str) -> String {
+    if name == "etag" {
+        return "ETag".to_owned();
+    }
+    let capitalized = |word: &str| word[..1].to_uppercase() + &word[1..];
+    name.split('-').map(capitalized).collect::<Vec<_>>().join("-")
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! `Problem`: every error that the gateway answers, as RFC 9457 has it (`application/problem+json`).
 //!
-//! Invariant: no response of the gateway with a status of 400 or more is anything else. Handlers return a problem;
-//! the door alone turns it into a body, since it knows the request's id and the newest zxid.
+//! Invariant: no response that has passed the door with a status of 400 or more is anything else, but for browsers,
+//! which get the same as a page. Handlers return a problem; the door alone turns it into a body, since it knows the
+//! request's id and the newest zxid. What hyper cannot read as a request reaches no door and is answered by a status.
 
 use std::borrow::Cow;
 use std::fmt::Write;

@@ -71,6 +71,21 @@ fn every_operation_says_what_tools_need() {
 }
 
 #[test]
+fn answers_about_a_znode_list_every_header_of_its_stat() {
+    let document = document();
+    let listed = |method: &str, status: &str, name: &str| {
+        document["paths"][ZNODES][method]["responses"][status]["headers"][name].is_object()
+    };
+    for (method, status) in [("get", "200"), ("get", "304"), ("head", "200"), ("put", "204"), ("post", "201")] {
+        for name in ["ETag", "Quorate-Stat-Czxid", "Quorate-Stat-Ctime-Ms", "Quorate-Stat-Ephemeral-Owner"] {
+            assert!(listed(method, status, name), "{method} {status}: {name}");
+        }
+    }
+    assert!(listed("put", "200", "Preference-Applied") && !listed("get", "200", "Preference-Applied"));
+    assert!(!listed("delete", "204", "ETag") && !listed("put", "default", "ETag"));
+}
+
+#[test]
 fn no_path_has_a_wildcard_and_every_reference_leads_somewhere() {
     let document = document();
     assert!(document["paths"].as_object().unwrap().keys().all(|path| !path.contains('*')));

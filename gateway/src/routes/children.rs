@@ -33,8 +33,8 @@ pub(crate) struct ListParameters {
     /// frozen: what is created or deleted meanwhile may appear or not.
     #[param(min_length = 1)]
     page_token: Option<String>,
-    /// What is wanted of each child besides its name: `stat`, `data`, or both with a comma between. Data comes with
-    /// the stat, where the child's ACL lets the caller read it.
+    /// What is wanted of each child besides its name: `stat`, `data`, or both with a comma between. Both only
+    /// where the child's ACL lets the caller read it; data comes with the stat.
     #[param(pattern = "^(stat|data)(,(stat|data))*$", example = "stat,data")]
     with: Option<String>,
     /// How fresh the state must be. Default: `session` if the request names a session or a `Quorate-Min-Zxid`, else `local`.
@@ -85,7 +85,7 @@ pub(crate) struct ChildDocument<'a> {
     /// Without the parent's path.
     #[schema(example = "config")]
     name: &'a str,
-    /// If asked for.
+    /// Missing unless it was asked for and the caller may read the child.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     stat: Option<StatDocument>,
