@@ -75,7 +75,8 @@ async fn collect(gateway: &Gateway, mut body: Body) -> Result<Received, Problem>
 
 /// Makes `room` larger by `bytes`.
 fn reserve(gateway: &Gateway, room: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), Problem> {
-    let more = u32::try_from(bytes).ok().and_then(|bytes| gateway.body_bytes.clone().try_acquire_many_owned(bytes).ok());
+    let more =
+        u32::try_from(bytes).ok().and_then(|bytes| gateway.body_bytes.clone().try_acquire_many_owned(bytes).ok());
     // Not waited for: whoever holds the room may be in no hurry to send the rest.
     let Some(more) = more else {
         return Err(Problem::new(Reason::Throttled, "too many bodies of requests are under way already"));

@@ -35,7 +35,10 @@ pub(crate) const DATA_NULL: HeaderName = HeaderName::from_static("quorate-data-n
 pub(crate) const STAT: [(HeaderName, &str); 11] = [
     (HeaderName::from_static("quorate-stat-czxid"), "The txn that created the znode, `0x..`."),
     (HeaderName::from_static("quorate-stat-mzxid"), "The txn that last changed its data, `0x..`."),
-    (HeaderName::from_static("quorate-stat-pzxid"), "The txn that last created or deleted one of its children, `0x..`."),
+    (
+        HeaderName::from_static("quorate-stat-pzxid"),
+        "The txn that last created or deleted one of its children, `0x..`.",
+    ),
     (HeaderName::from_static("quorate-stat-ctime-ms"), "When it was created, in milliseconds since the Unix epoch."),
     (HeaderName::from_static("quorate-stat-mtime-ms"), "When its data was last changed, likewise."),
     (HeaderName::from_static("quorate-stat-version"), "Changes of its data since creation."),

@@ -64,10 +64,7 @@ impl Readers {
 
 impl Reader {
     /// What is told next, by the watch at which index; an error, if the reader has come too late.
-    pub(crate) fn poll_next(
-        &self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<(usize, Result<WatchEvent, Error>)>> {
+    pub(crate) fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<(usize, Result<WatchEvent, Error>)>> {
         let mut source = self.0.lock();
         let Some(source) = source.as_mut() else {
             let late = Error::new(Reason::Lagged, "the stream was not read, and its watches were given up");
