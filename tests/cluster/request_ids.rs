@@ -18,11 +18,17 @@ struct Sender {
 }
 
 impl Sender {
-    async fn create(&self, server: &Server, sequence: u64, data: &str) -> Result<v1::CreateResponse, Status> {
-        self.send(server, sequence, 0, data).await
+    async fn create(&self, calls: &mut Calls, sequence: u64, data: &str) -> Result<v1::CreateResponse, Status> {
+        self.send(calls, sequence, 0, data).await
     }
 
-    async fn send(&self, server: &Server, sequence: u64, seen: u64, data: &str) -> Result<v1::CreateResponse, Status> {
+    async fn send(
+        &self,
+        calls: &mut Calls,
+        sequence: u64,
+        seen: u64,
+        data: &str,
+    ) -> Result<v1::CreateResponse, Status> {
         let client_id = self.client_id.clone().into();
         let request_id = Some(v1::RequestId { client_id, sequence, acknowledged_through: seen });
         let request = v1::CreateRequest {
@@ -32,11 +38,11 @@ impl Sender {
             options: Some(v1::RequestOptions { request_id, ..self.options.clone() }),
             ..v1::CreateRequest::default()
         };
-        Calls::to(server).await.znodes.create(request).await.map(tonic::Response::into_inner)
+        calls.znodes.create(request).await.map(tonic::Response::into_inner)
     }
 
-    async fn made(&self, server: &Server) -> usize {
-        Calls::to(server).await.children(self.parent).await.len()
+    async fn made(&self, calls: &mut Calls) -> usize {
+        calls.children(self.parent).await.len()
     }
 }
 
@@ -56,42 +62,44 @@ async fn request_ids_have_the_same_horizon_after_a_kill() {
         calls.create(sender.parent, CreateMode::Persistent).await;
         let mut paths = vec![String::new()];
         for sequence in 1..=newest {
-            paths.push(sender.create(&server, sequence, "x").await.unwrap().path);
+            paths.push(sender.create(&mut calls, sequence, "x").await.unwrap().path);
         }
         answers.push(paths);
     }
-    check_horizon(&server, &senders, &answers).await;
+    check_horizon(&mut calls, &senders, &answers).await;
     server.kill();
     server.restart();
-    check_horizon(&server, &senders, &answers).await;
+    let mut calls = Calls::to(&server).await;
+    check_horizon(&mut calls, &senders, &answers).await;
 
     // What a client says that it has seen is forgotten, too, and stays so.
     for sender in &senders {
-        let fresh = sender.send(&server, newest + 1, newest - 1, "x").await.unwrap();
+        let fresh = sender.send(&mut calls, newest + 1, newest - 1, "x").await.unwrap();
         assert!(fresh.path > answers[0][newest as usize].replace("/session", sender.parent), "{fresh:?}");
     }
     server.kill();
     server.restart();
+    let mut calls = Calls::to(&server).await;
     for (sender, answers) in senders.iter().zip(&answers) {
-        check_reason(sender.create(&server, newest - 1, "x").await, "REQUEST_ID_FORGOTTEN");
-        assert_eq!(sender.create(&server, newest, "x").await.unwrap().path, answers[newest as usize]);
-        assert_eq!(sender.made(&server).await as u64, newest + 1, "nothing was done twice");
+        check_reason(sender.create(&mut calls, newest - 1, "x").await, "REQUEST_ID_FORGOTTEN");
+        assert_eq!(sender.create(&mut calls, newest, "x").await.unwrap().path, answers[newest as usize]);
+        assert_eq!(sender.made(&mut calls).await as u64, newest + 1, "nothing was done twice");
     }
 }
 
 /// Of what each has sent, the newest are answered again, older ones are refused, and none is done again.
-async fn check_horizon(server: &Server, senders: &[Sender], answers: &[Vec<String>]) {
+async fn check_horizon(calls: &mut Calls, senders: &[Sender], answers: &[Vec<String>]) {
     for (sender, answers) in senders.iter().zip(answers) {
         let newest = answers.len() as u64 - 1;
         let oldest = newest - REMEMBERED_REQUESTS_MAX as u64 + 1;
         for sequence in [oldest, oldest + 1, newest] {
-            assert_eq!(sender.create(server, sequence, "x").await.unwrap().path, answers[sequence as usize]);
-            check_reason(sender.create(server, sequence, "y").await, "REQUEST_ID_REUSED");
+            assert_eq!(sender.create(calls, sequence, "x").await.unwrap().path, answers[sequence as usize]);
+            check_reason(sender.create(calls, sequence, "y").await, "REQUEST_ID_REUSED");
         }
         for sequence in [1, oldest - 1] {
-            check_reason(sender.create(server, sequence, "x").await, "REQUEST_ID_FORGOTTEN");
+            check_reason(sender.create(calls, sequence, "x").await, "REQUEST_ID_FORGOTTEN");
         }
-        assert_eq!(sender.made(server).await as u64, newest, "nothing was done twice");
+        assert_eq!(sender.made(calls).await as u64, newest, "nothing was done twice");
     }
 }
 

@@ -15,7 +15,8 @@ fn failures_have_exit_codes_and_say_what_to_do() {
     let exists = "quorate: /app: the znode exists already\n  \
                   change it with `set`, or let a number be appended with `create -s`\n";
     cli.fails(&["create", "/app"], 4, exists);
-    let orphan = "quorate: /no/parent: its parent /no does not exist\n  create the parent first, or it with all that is missing by `create --parents`\n";
+    let orphan = "quorate: /no/parent: its parent /no does not exist\n  \
+                  create the parent first, or it with all that is missing by `create --parents`\n";
     cli.fails(&["create", "/no/parent"], 3, orphan);
     let parent = "quorate: /app: it still has children (1): delete them first, or the whole subtree\n  \
                   delete what is below it, too, with `deleteall`\n";
