@@ -1,11 +1,12 @@
 //! A full disk stops writes and nothing else, and not for longer than it is full.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use http::Method;
 use quorate_tests::harness::{Rest, Server, ServerOptions};
 use quorate_tests::report;
 
@@ -18,31 +19,53 @@ const DATA_BYTES: usize = 200_000;
 /// How soon writes have to be accepted when there is room again: the server looks five times a second.
 const WRITABLE_AFTER_MAX: Duration = Duration::from_secs(3);
 
+/// Where the small file system is, as the process that holds it sees it.
+const MOUNT_POINT: &str = "/mnt";
+
 /// A file system of its own, in memory.
+///
+/// It is mounted in a namespace of its own, which needs no other right than to make one, and it is there as long as the
+/// process that has made it. Others reach it through that process.
 struct SmallDisk {
-    dir: tempfile::TempDir,
+    holder: Child,
+    path: PathBuf,
 }
 
 impl SmallDisk {
-    /// Needs the right to mount, as root has it (in a container with `CAP_SYS_ADMIN`, too).
     fn mount() -> SmallDisk {
-        let dir = tempfile::tempdir().unwrap();
-        let size = format!("size={DISK_BYTES}");
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).output().unwrap();
-        let complaint = String::from_utf8_lossy(&mount.stderr).into_owned();
-        assert!(mount.status.success(), "this test has to mount a small file system, so run it as root: {complaint}");
-        SmallDisk { dir }
+        // Some containers let nobody make a user namespace, but root mount.
+        let ways: [&[&str]; 2] = [&["--map-root-user", "--mount"], &["--mount"]];
+        let held = ways.iter().find_map(|flags| SmallDisk::hold(flags));
+        held.expect("this test has to mount a small file system: it needs user namespaces, or the right to mount")
+    }
+
+    /// Unless these flags of `unshare` do not suffice.
+    fn hold(flags: &[&str]) -> Option<SmallDisk> {
+        let script = format!("mount -t tmpfs -o size={DISK_BYTES} tmpfs {MOUNT_POINT} && echo mounted && exec cat");
+        let mut holder = Command::new("unshare")
+            .args(flags)
+            .args(["sh", "-c", &script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("`unshare` runs");
+        let mut said = String::new();
+        BufReader::new(holder.stdout.take().expect("stdout is a pipe")).read_line(&mut said).unwrap();
+        let path = PathBuf::from(format!("/proc/{}/root{MOUNT_POINT}", holder.id()));
+        let disk = SmallDisk { holder, path };
+        (said == "mounted\n").then_some(disk)
     }
 
     fn path(&self) -> &Path {
-        self.dir.path()
+        &self.path
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: the server may still be ending.
-        let _ = Command::new("umount").arg("-l").arg(self.dir.path()).status();
+        // It may have ended already; with its input it ends by itself, should this process be killed.
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
     }
 }
 
@@ -56,14 +79,19 @@ async fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
     let before = server.stats();
     let rest = server.rest();
     rest.put("/v1/znodes/full", "").await.unwrap();
+    let session = Session::open(&rest).await;
+    session.create(&rest, "/v1/znodes/fleeting").await;
 
     let written = write_until_full(&rest, 0).await;
     check_all(&rest, written).await;
-    // Reads go on, writes are refused again and again, sessions can still end.
+    // Reads go on, writes are refused again and again.
     for _ in 0..20 {
         let refused = rest.put("/v1/znodes/full/more", "x").await.unwrap();
         assert_eq!((refused.status.as_u16(), refused.reason().as_str()), (507, "DISK_FULL"));
     }
+    // What holds things for others can still be given back.
+    session.close(&rest).await;
+    assert_eq!(rest.get("/v1/znodes/fleeting").await.unwrap().status, 404, "a session has ended, its znode has not");
     let during = server.stats();
 
     std::fs::remove_file(ballast).unwrap();
@@ -72,6 +100,7 @@ async fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
     server.restart();
     let rest = server.rest();
     check_all(&rest, written).await;
+    assert_eq!(rest.get("/v1/znodes/fleeting").await.unwrap().status, 404, "the end of a session was not durable");
     let more = write_until_full(&rest, written).await;
     check_all(&rest, more).await;
     // A restart on a full disk comes up, for reads at least.
@@ -85,6 +114,35 @@ async fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
         took.as_millis(),
         server.stats()
     ));
+}
+
+/// A session, by HTTP.
+struct Session {
+    id: String,
+    secret: String,
+}
+
+impl Session {
+    /// Opens one that outlives the test unless it is closed.
+    async fn open(rest: &Rest) -> Session {
+        let json = [("content-type", "application/json")];
+        let opened = rest.send(Method::POST, "/v1/sessions", &json, "{\"timeout_ms\":300000}").await.unwrap().json();
+        let text = |name: &str| opened[name].as_str().unwrap().to_owned();
+        Session { id: text("session_id"), secret: text("secret") }
+    }
+
+    async fn create(&self, rest: &Rest, target: &str) {
+        let headers = [("quorate-session", &*self.id), ("quorate-session-secret", &*self.secret)];
+        let created = rest.send(Method::POST, &format!("{target}?mode=ephemeral"), &headers, "").await.unwrap();
+        assert_eq!(created.status, 201, "{}", created.json());
+    }
+
+    async fn close(self, rest: &Rest) {
+        let target = format!("/v1/sessions/{}", self.id);
+        let headers = [("quorate-session-secret", &*self.secret)];
+        let closed = rest.send(Method::DELETE, &target, &headers, "").await.unwrap();
+        assert_eq!(closed.status, 204, "{}", closed.reason());
+    }
 }
 
 /// Takes half of the disk away.
