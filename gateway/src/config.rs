@@ -32,7 +32,7 @@ pub struct Config {
     /// Watches of one event stream: the length of its event ids grows with them.
     pub stream_watches_max: usize,
     /// An event stream on which nothing else was sent for so long sends a comment: proxies close what is silent. At
-    /// most half of `write_timeout`, since these comments also show that the stream is read.
+    /// most a third of `write_timeout`, since these comments also show that the stream is read.
     pub keep_alive: Duration,
     /// How long a session that asks for no timeout lives without a sign of life.
     pub session_timeout: Duration,
@@ -73,7 +73,7 @@ impl Default for Config {
             requests_max: 4_096,
             event_streams_max: 10_000,
             stream_watches_max: 32,
-            keep_alive: Duration::from_secs(15),
+            keep_alive: Duration::from_secs(10),
             session_timeout: Duration::from_secs(30),
             ready_timeout: Duration::from_secs(1),
             connections_max: 20_000,
@@ -96,7 +96,7 @@ impl Config {
 
     /// How long an event stream is silent at most.
     pub(crate) fn silence_max(&self) -> Duration {
-        self.keep_alive.min(self.write_timeout / 2)
+        self.keep_alive.min(self.write_timeout / 3)
     }
 }
 
