@@ -85,11 +85,18 @@ fn not_grpc(request: &http::Request<Incoming>) -> Option<StatusCode> {
     let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     if request.method() != Method::POST {
         Some(StatusCode::METHOD_NOT_ALLOWED)
-    } else if !content_type.starts_with(b"application/grpc") || content_type.starts_with(b"application/grpc-web") {
-        Some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
-    } else {
+    } else if is_protobuf(content_type) {
         None
+    } else {
+        Some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
     }
+}
+
+/// Whether messages come as this door reads them. gRPC also knows other encodings (`+json`) and framings (`-web`).
+fn is_protobuf(content_type: &[u8]) -> bool {
+    let Some(rest) = content_type.strip_prefix(b"application/grpc") else { return false };
+    let rest = rest.strip_prefix(b"+proto").unwrap_or(rest);
+    matches!(rest.trim_ascii_start(), [] | [b';', ..])
 }
 
 /// A call that has come in and waits for the function that answers it.

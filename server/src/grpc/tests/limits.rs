@@ -63,7 +63,12 @@ async fn what_is_not_grpc_is_told_so_in_http() {
     };
     check(http::Request::get("/"), 405).await;
     check(http::Request::post("/").header("content-type", "application/json"), 415).await;
-    check(http::Request::post("/").header("content-type", "application/grpc"), 200).await;
+    for understood in ["application/grpc", "application/grpc+proto", "application/grpc;charset=utf-8"] {
+        check(http::Request::post("/").header("content-type", understood), 200).await;
+    }
+    for other in ["application/grpc+json", "application/grpcfoo", "application/grpc-web+proto"] {
+        check(http::Request::post("/").header("content-type", other), 415).await;
+    }
 }
 
 #[tokio::test]
