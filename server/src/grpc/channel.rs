@@ -141,7 +141,11 @@ impl Channel {
     ) {
         match asked.and_then(|asked| self.call.request(asked)) {
             Ok(request) => outgoing.push((tag(&mut self.watches, id), request)),
-            Err(refusal) => self.refuse(item(v1::channel_item::Item::Watch(watch::refused(id.0, refusal)))),
+            Err(refusal) => {
+                if let Some(end) = watch::refuse(&mut self.watches, &self.call, id, refusal, outgoing) {
+                    self.refuse(item(v1::channel_item::Item::Watch(end)));
+                }
+            }
         }
     }
 
@@ -229,8 +233,8 @@ impl Dialogue for Channel {
         match delivery {
             Delivery::Reply { tag: ATTACH, zxid, response } => self.attached(zxid, response, inbox, outgoing),
             Delivery::Reply { tag, zxid, response } => self.replied(tag, zxid, response),
-            Delivery::Watch { watches, item: told } => {
-                self.watches.told(&watches, &told);
+            Delivery::Watch { watches, item: mut told } => {
+                self.watches.told(&watches, &mut told);
                 self.items.push(item(v1::channel_item::Item::Watch(convert::watch_item(&watches, told))));
                 ControlFlow::Continue(())
             }

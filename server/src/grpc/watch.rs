@@ -49,8 +49,8 @@ impl Telling {
 
     fn deliver(&mut self, delivery: Delivery) -> Flow {
         match delivery {
-            Delivery::Watch { watches, item } => {
-                self.watches.told(&watches, &item);
+            Delivery::Watch { watches, mut item } => {
+                self.watches.told(&watches, &mut item);
                 self.items.push(convert::watch_item(&watches, item));
             }
             Delivery::Reply { tag, zxid, response } => {
@@ -71,11 +71,22 @@ impl Telling {
     }
 }
 
-/// The end of a watch that was refused.
-pub(super) fn refused(id: u64, refusal: Refusal) -> v1::WatchItem {
+/// Refuses a watch: with its end, or by asking for the end of the one that has its name.
+pub(super) fn refuse(
+    watches: &mut Watches,
+    call: &Call,
+    id: WatchId,
+    refusal: Refusal,
+    outgoing: &mut Outgoing,
+) -> Option<v1::WatchItem> {
     let error: Error = refusal.into();
+    let cancel = call.request(convert::cancel_watch(v1::WatchCancel { watch_id: id.0 }));
+    if let (Ok(request), Some(tag)) = (cancel, watches.refuse(id, &error)) {
+        outgoing.push((tag, request));
+        return None;
+    }
     let item = WatchItem::Canceled { error: Some(error), resume: Zxid::ZERO, compacted: None };
-    convert::watch_item(&[WatchId(id)], item)
+    Some(convert::watch_item(&[id], item))
 }
 
 /// `WatchService.Watch`: watches that the client begins and ends at will.
@@ -100,7 +111,8 @@ impl Dialogue for Watch {
         };
         // What is wrong with one watch is no reason to end the others.
         if let Err(refusal) = done {
-            self.telling.items.push(refused(id, refusal));
+            let watches = &mut self.telling.watches;
+            self.telling.items.extend(refuse(watches, &self.call, WatchId(id), refusal, outgoing));
         }
         ControlFlow::Continue(())
     }

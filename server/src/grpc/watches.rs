@@ -24,23 +24,32 @@ struct AskedWatch {
     tag: Tag,
     id: WatchId,
     begins: bool,
+    /// Why it ends the watch, if it is not the client that wants that.
+    refusal: Option<Error>,
 }
 
 impl Watches {
     /// Notes that a watch is asked for; the tag is that of the request.
     pub(super) fn begin(&mut self, id: WatchId) -> Tag {
-        self.ask(id, true)
+        self.ask(id, true, None)
     }
 
     /// Notes that a watch is asked to end.
     pub(super) fn cancel(&mut self, id: WatchId) -> Tag {
-        self.ask(id, false)
+        self.ask(id, false, None)
     }
 
-    fn ask(&mut self, id: WatchId, begins: bool) -> Tag {
+    /// Notes that a watch was refused by the door. Nothing may follow its end: so if another has its name, that is asked
+    /// to end too, by the request with this tag, and its end will tell of both.
+    pub(super) fn refuse(&mut self, id: WatchId, refusal: &Error) -> Option<Tag> {
+        let lives = self.alive.contains(&id) || self.asked.iter().any(|asked| asked.id == id && asked.begins);
+        lives.then(|| self.ask(id, false, Some(refusal.clone())))
+    }
+
+    fn ask(&mut self, id: WatchId, begins: bool, refusal: Option<Error>) -> Tag {
         let tag = Tag(WATCH | self.count);
         self.count += 1;
-        self.asked.push_back(AskedWatch { tag, id, begins });
+        self.asked.push_back(AskedWatch { tag, id, begins, refusal });
         tag
     }
 
@@ -49,8 +58,8 @@ impl Watches {
         tag.0 & WATCH != 0
     }
 
-    /// Notes what watches are told.
-    pub(super) fn told(&mut self, watches: &[WatchId], item: &WatchItem) {
+    /// Notes what watches are told, and puts in why one ends that the door has asked to.
+    pub(super) fn told(&mut self, watches: &[WatchId], item: &mut WatchItem) {
         match item {
             WatchItem::Created(_) => {
                 for id in watches {
@@ -59,10 +68,13 @@ impl Watches {
                 }
             }
             // Whatever has this name has ended: a second watch of one name takes the first one down.
-            WatchItem::Canceled { .. } => {
+            WatchItem::Canceled { error, .. } => {
                 for id in watches {
                     self.alive.remove(id);
-                    self.settle(|asked| asked.id == *id);
+                    let settled = self.settle(|asked| asked.id == *id);
+                    if let Some(refusal) = settled.and_then(|asked| asked.refusal) {
+                        *error = Some(refusal);
+                    }
                 }
             }
             WatchItem::Events(_) | WatchItem::Synced(_) | WatchItem::Progress(_) => {}
@@ -106,12 +118,12 @@ mod tests {
         assert!(watches.is_empty());
         watches.begin(WatchId(1));
         watches.begin(WatchId(2));
-        watches.told(&[WatchId(1)], &WatchItem::Created(Zxid(1)));
-        watches.told(&[WatchId(2)], &WatchItem::Created(Zxid(1)));
+        watches.told(&[WatchId(1)], &mut WatchItem::Created(Zxid(1)));
+        watches.told(&[WatchId(2)], &mut WatchItem::Created(Zxid(1)));
         watches.cancel(WatchId(1));
-        watches.told(&[WatchId(1)], &canceled(None));
+        watches.told(&[WatchId(1)], &mut canceled(None));
         assert!(!watches.is_empty());
-        watches.told(&[WatchId(2)], &canceled(Some(Code::Lagged)));
+        watches.told(&[WatchId(2)], &mut canceled(Some(Code::Lagged)));
         assert!(watches.is_empty());
     }
 
@@ -119,9 +131,9 @@ mod tests {
     fn canceling_an_unknown_watch_ends_no_other() {
         let mut watches = Watches::default();
         watches.begin(WatchId(1));
-        watches.told(&[WatchId(1)], &WatchItem::Created(Zxid(1)));
+        watches.told(&[WatchId(1)], &mut WatchItem::Created(Zxid(1)));
         watches.cancel(WatchId(9));
-        watches.told(&[WatchId(9)], &canceled(Some(Code::NoWatcher)));
+        watches.told(&[WatchId(9)], &mut canceled(Some(Code::NoWatcher)));
         assert!(!watches.is_empty());
         assert_eq!(watches.asked.len(), 0);
     }
@@ -130,9 +142,26 @@ mod tests {
     fn a_second_watch_of_one_name_ends_both() {
         let mut watches = Watches::default();
         watches.begin(WatchId(1));
-        watches.told(&[WatchId(1)], &WatchItem::Created(Zxid(1)));
+        watches.told(&[WatchId(1)], &mut WatchItem::Created(Zxid(1)));
         watches.begin(WatchId(1));
-        watches.told(&[WatchId(1)], &canceled(Some(Code::BadArguments)));
+        watches.told(&[WatchId(1)], &mut canceled(Some(Code::BadArguments)));
+        assert!(watches.is_empty());
+    }
+
+    #[test]
+    fn one_that_is_refused_ends_the_one_that_has_its_name() {
+        let mut watches = Watches::default();
+        let refusal = Error::new(Code::InvalidPath, "relative");
+        assert_eq!(watches.refuse(WatchId(1), &refusal), None, "there is none");
+        watches.begin(WatchId(1));
+        watches.told(&[WatchId(1)], &mut WatchItem::Created(Zxid(1)));
+        watches.cancel(WatchId(1));
+        assert!(watches.refuse(WatchId(1), &refusal).is_some());
+        let (mut asked_for, mut refused) = (canceled(None), canceled(Some(Code::NoWatcher)));
+        watches.told(&[WatchId(1)], &mut asked_for);
+        assert_eq!(asked_for, canceled(None), "the client's own wish comes first");
+        watches.told(&[WatchId(1)], &mut refused);
+        assert!(matches!(refused, WatchItem::Canceled { error: Some(error), .. } if error == refusal));
         assert!(watches.is_empty());
     }
 
@@ -140,12 +169,12 @@ mod tests {
     fn a_name_can_be_used_again_before_its_end_is_told() {
         let mut watches = Watches::default();
         watches.begin(WatchId(1));
-        watches.told(&[WatchId(1)], &WatchItem::Created(Zxid(1)));
+        watches.told(&[WatchId(1)], &mut WatchItem::Created(Zxid(1)));
         watches.cancel(WatchId(1));
         watches.begin(WatchId(1));
-        watches.told(&[WatchId(1)], &canceled(None));
+        watches.told(&[WatchId(1)], &mut canceled(None));
         assert!(!watches.is_empty());
-        watches.told(&[WatchId(1)], &WatchItem::Created(Zxid(2)));
+        watches.told(&[WatchId(1)], &mut WatchItem::Created(Zxid(2)));
         assert!(!watches.is_empty());
         assert_eq!(watches.asked.len(), 0);
     }

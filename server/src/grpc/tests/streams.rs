@@ -33,6 +33,31 @@ fn create(id: u64, path: &str) -> v1::WatchCreate {
 }
 
 #[tokio::test]
+async fn a_malformed_watch_ends_the_one_that_has_its_name() {
+    let (mut script, client) = Script::connected().await;
+    let (requests, stream) = requests();
+    let mut watches = WatchServiceClient::new(client);
+    let (responses, (peer, _)) = tokio::join!(watches.watch(stream), script.opened());
+    let mut responses = responses.unwrap().into_inner();
+    requests.send(v1::WatchRequest { action: Some(Action::Create(create(1, "/a"))) });
+    script.batch().await;
+    peer.deliver([told(&[1], WatchItem::Created(Zxid(5)))]);
+    assert_eq!(responses.message().await.unwrap().unwrap().items.len(), 1);
+    requests.send(v1::WatchRequest { action: Some(Action::Create(create(1, "relative"))) });
+    let batch = script.batch().await;
+    assert!(matches!(batch[0].1.op, Op::Watch(WatchOp::Cancel(WatchId(1)))), "{batch:?}");
+    // What it still tells comes before its end.
+    peer.deliver([told(&[1], WatchItem::Progress(Zxid(6))), told(&[1], canceled(None))]);
+    let mut items = Vec::new();
+    while items.len() < 2 {
+        items.extend(responses.message().await.unwrap().unwrap().items);
+    }
+    let Some(v1::watch_item::Item::Canceled(end)) = &items[1].item else { panic!("{items:?}") };
+    assert_eq!(end.error.as_ref().unwrap().reason(), v1::ErrorReason::InvalidPath);
+    assert_eq!(end.resume_zxid, 7);
+}
+
+#[tokio::test]
 async fn a_watch_stream_lasts_as_long_as_its_watches() {
     let (mut script, client) = Script::connected().await;
     let (requests, stream) = requests();
