@@ -134,16 +134,22 @@ impl Client {
         }
     }
 
-    /// Closes a session: its ephemeral znodes are deleted in the same txn, whose zxid is returned.
+    /// Closes a session: its ephemeral znodes are deleted in the same txn, whose zxid is returned; that of a later state
+    /// if the answer was lost and only a second attempt found the session closed.
     ///
     /// # Errors
     /// [`Reason::SessionExpired`] if the session has already ended, and see [`Error`].
     pub async fn close_raw(&self, session: &SessionCredential) -> Result<u64, Error> {
         let close = WireOperation::Close(v1::CloseRequest { session: Some(session.to_wire()) });
-        let Answer { zxid, reply } = self.execute(close, true, CallOptions::default()).await?;
-        match reply {
-            WireReply::Close(_) => Ok(zxid),
-            _ => Err(Error::unexpected_answer()),
+        match self.execute(close, true, CallOptions::default()).await {
+            Ok(Answer { zxid, reply: WireReply::Close(_) }) => Ok(zxid),
+            Ok(_) => Err(Error::unexpected_answer()),
+            // It ended because of an earlier attempt, or by itself; either way it is closed now.
+            Err(error) if error.maybe_applied() && error.reason() == Reason::SessionExpired => {
+                let seen = || self.last_header().map_or(0, |header| header.zxid);
+                Ok(error.zxid().unwrap_or_else(seen))
+            }
+            Err(error) => Err(error),
         }
     }
 }

@@ -115,6 +115,22 @@ async fn a_caller_can_keep_a_session_itself() {
 }
 
 #[tokio::test]
+async fn a_session_whose_closing_was_not_answered_is_closed() {
+    for access in [Access::Channel, Access::Unary] {
+        let fake = Fake::default();
+        let client = fake.builder().access(access).build();
+        let raw = client.open_raw(TIMEOUT).await.expect("opened");
+        fake.world.lock().faults.push_back(Fault::CutAfter);
+        client.close_raw(&raw.credential).await.expect("the second attempt finds it closed");
+        let session = client.open_session(TIMEOUT).await.expect("opened");
+        session.set("/a", "").await.expect("connected");
+        fake.world.lock().faults.push_back(Fault::CutAfter);
+        session.close().await.expect("the new stream finds it closed");
+        assert!(fake.world.lock().sessions.is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_write_of_a_session_is_not_made_after_later_ones() {
     let fake = Fake::default();
     let client = fake.client();
