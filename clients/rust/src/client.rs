@@ -100,7 +100,8 @@ impl Builder {
         self
     }
 
-    /// How many calls of each stream may be under way; more wait. Default: 1,024.
+    /// How many calls of each stream may be under way; more wait. Default: 1,024. Of writes with names there are 256 at
+    /// most: the ensemble remembers no more results of one client.
     #[must_use]
     pub fn outstanding_max(mut self, outstanding: usize) -> Builder {
         self.outstanding_max = outstanding.clamp(1, OUTSTANDING_MAX);
@@ -110,6 +111,10 @@ impl Builder {
     /// Whether every write gets a name by which the server recognizes it, so that it can be sent again when a
     /// connection broke without taking effect twice. Costs the server some memory and about 40 bytes of log for each
     /// write. Without it such a write fails with [`Error::maybe_applied`]. Default: true.
+    ///
+    /// There is a horizon: all clients without a session together share room for 100,000 results, or 32 MiB, which at
+    /// full load last less than a second. A write that is sent again later than that is made again: a sequential create
+    /// then makes a second znode. On a [`crate::Session`] results are remembered until it ends.
     #[must_use]
     pub fn idempotent_writes(mut self, idempotent: bool) -> Builder {
         self.idempotent_writes = idempotent;

@@ -97,10 +97,12 @@ impl Client {
     ) -> Result<Answer, Error> {
         let deadline = Instant::now() + options.timeout.unwrap_or(self.core.request_timeout);
         let mut wire_options = options.to_wire();
-        let named = if writes && options.request_id.is_none() && options.session.is_none() {
-            self.request_ids().map(RequestIds::begin)
-        } else {
-            None
+        let takes_name = writes && options.request_id.is_none() && options.session.is_none();
+        let named = match self.request_ids() {
+            Some(ids) if takes_name && ops::options_mut(&mut operation).is_some() => {
+                Some(timeout_at(deadline, ids.begin()).await.map_err(|_| self.core.out_of_time())?)
+            }
+            Some(_) | None => None,
         };
         if let Some(named) = &named {
             wire_options.get_or_insert_default().request_id = Some(named.to_wire());

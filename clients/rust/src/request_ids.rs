@@ -5,6 +5,11 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use quorate_proto::v1;
+use tokio::sync::Semaphore;
+
+/// Results that the ensemble remembers of one client without a session. One that is sent again must not find its own
+/// forgotten, so no sequence under way may be further from the oldest one.
+const WINDOW_MAX: usize = 256;
 
 /// The names of one client's writes: a random client id (none within a session) and a sequence number, together with
 /// the number up to which every earlier write is known to be finished, so that the server can forget its result.
@@ -12,6 +17,9 @@ use quorate_proto::v1;
 pub(crate) struct RequestIds {
     client_id: Bytes,
     window: Mutex<Window>,
+    /// Sequences that may still begin. Absent within a session, whose Channel has no more calls under way than are
+    /// remembered, and keeps their order.
+    room: Option<Semaphore>,
 }
 
 impl RequestIds {
@@ -19,16 +27,21 @@ impl RequestIds {
     pub(crate) fn of_client() -> Option<RequestIds> {
         let mut client_id = [0; 16];
         getrandom::fill(&mut client_id).ok()?;
-        Some(RequestIds { client_id: Bytes::copy_from_slice(&client_id), window: Mutex::default() })
+        let room = Some(Semaphore::new(WINDOW_MAX));
+        Some(RequestIds { client_id: Bytes::copy_from_slice(&client_id), window: Mutex::default(), room })
     }
 
     /// For writes of a session.
     pub(crate) fn of_session() -> RequestIds {
-        RequestIds { client_id: Bytes::new(), window: Mutex::default() }
+        RequestIds { client_id: Bytes::new(), window: Mutex::default(), room: None }
     }
 
-    /// A name for the next write; it counts as finished when the guard is dropped.
-    pub(crate) fn begin(&self) -> Named<'_> {
+    /// A name for the next write, once there is room for it; it counts as finished when the guard is dropped.
+    pub(crate) async fn begin(&self) -> Named<'_> {
+        if let Some(room) = &self.room {
+            // It comes back when the sequence, and all before it, are finished.
+            room.acquire().await.expect("the semaphore is never closed").forget();
+        }
         let (sequence, acknowledged_through) = self.window.lock().begin();
         let wire = v1::RequestId { client_id: self.client_id.clone(), sequence, acknowledged_through };
         Named { ids: self, wire }
@@ -50,7 +63,10 @@ impl Named<'_> {
 
 impl Drop for Named<'_> {
     fn drop(&mut self) {
-        self.ids.window.lock().finish(self.wire.sequence);
+        let passed = self.ids.window.lock().finish(self.wire.sequence);
+        if let Some(room) = &self.ids.room {
+            room.add_permits(passed);
+        }
     }
 }
 
@@ -68,18 +84,23 @@ impl Window {
         (self.acknowledged_through + self.finished.len() as u64, self.acknowledged_through)
     }
 
-    fn finish(&mut self, sequence: u64) {
+    /// Returns how far the window has moved.
+    fn finish(&mut self, sequence: u64) -> usize {
         let at = usize::try_from(sequence - self.acknowledged_through - 1).expect("a window fits into memory");
         self.finished[at] = true;
+        let before = self.finished.len();
         while self.finished.front() == Some(&true) {
             self.finished.pop_front();
             self.acknowledged_through += 1;
         }
+        before - self.finished.len()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[test]
@@ -98,14 +119,29 @@ mod tests {
         assert_eq!(window.begin(), (6, 5));
     }
 
-    #[test]
-    fn a_write_is_finished_when_its_name_is_dropped() {
+    #[tokio::test]
+    async fn a_write_is_finished_when_its_name_is_dropped() {
         let ids = RequestIds::of_session();
-        let (first, second) = (ids.begin(), ids.begin());
+        let (first, second) = (ids.begin().await, ids.begin().await);
         drop(first);
-        let third = ids.begin().to_wire();
+        let third = ids.begin().await.to_wire();
         assert_eq!((third.sequence, third.acknowledged_through), (3, 1));
         drop(second);
-        assert_eq!(ids.begin().to_wire().acknowledged_through, 3);
+        assert_eq!(ids.begin().await.to_wire().acknowledged_through, 3);
+    }
+
+    #[tokio::test]
+    async fn no_write_begins_so_late_that_the_oldest_could_be_forgotten() {
+        let ids = RequestIds::of_client().expect("there is randomness");
+        let oldest = ids.begin().await;
+        // All of these are finished; but the oldest may have to be sent again.
+        for _ in 1..WINDOW_MAX {
+            ids.begin().await;
+        }
+        let mut next = std::pin::pin!(ids.begin());
+        assert!(next.as_mut().now_or_never().is_none());
+        drop(oldest);
+        let next = next.await.to_wire();
+        assert_eq!((next.sequence, next.acknowledged_through), (257, 256));
     }
 }

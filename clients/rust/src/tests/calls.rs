@@ -96,6 +96,19 @@ async fn a_write_whose_answer_was_lost_is_sent_again_and_takes_effect_once() {
 }
 
 #[tokio::test]
+async fn no_more_named_writes_are_under_way_than_a_server_remembers() {
+    both_ways(async |fake, client| {
+        client.set("/a", "0").await.expect("connected");
+        fake.world.lock().faults.extend([Fault::CutAfter, Fault::CutBefore]);
+        let writes = join_all((0..1_000).map(|n| client.set(format!("/{n}"), "").send())).await;
+        assert!(writes.into_iter().all(|write| write.is_ok()));
+        let apart = request_ids(&fake).into_iter().map(|id| id.sequence - id.acknowledged_through);
+        assert!(apart.max() <= Some(256));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_write_without_a_name_is_not_sent_again() {
     for access in [Access::Channel, Access::Unary] {
         for (fault, applied) in [(Fault::CutBefore, 1), (Fault::CutAfter, 2)] {
