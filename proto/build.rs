@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = std::env::var("OUT_DIR")?;
     std::fs::write(Path::new(&out).join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
     let mut config = tonic_prost_build::Config::new();
-    config.bytes(["."]);
+    config.bytes(["."]).enable_type_names();
     tonic_prost_build::configure().build_transport(false).compile_fds_with_config(descriptors, config)?;
     Ok(())
 }

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use quorate_proto::v1;
 use quorate_replica::Delivery;
-use quorate_types::{Op, Reply, Response, Tag, WatchId, Zxid};
+use quorate_types::{Code, Op, Reply, Response, Tag, WatchId, Zxid};
 
 use super::convert::{self, Asked, Refusal, Shape};
 use super::exchange::{Dialogue, Flow, Outgoing};
+use super::lists::LIST_MAX;
 use super::options::{self, Call};
 use super::watches::Watches;
 use super::{error, keep_alive, session, watch};
@@ -21,6 +22,10 @@ use crate::inbox::Inbox;
 
 /// The tag of the request that attaches the Channel to its session. Those of operations count from 0.
 const ATTACH: Tag = Tag((1 << 63) - 1);
+
+/// Operations and answers that a Channel holds; beyond it nothing more is heard until some of them are gone. As many as
+/// wait for the replica at most: no Channel keeps more than all of them together may.
+const HELD_MAX: usize = 16_384;
 
 /// One Channel.
 pub(super) struct Channel {
@@ -204,6 +209,10 @@ impl Dialogue for Channel {
     type Out = v1::ChannelResponse;
 
     fn hear(&mut self, mut message: v1::ChannelRequest, inbox: &Inbox, outgoing: &mut Outgoing) -> Flow {
+        if message.operations.len() > LIST_MAX {
+            let detail = format!("{} of them, more than {LIST_MAX} to a message", message.operations.len());
+            return ControlFlow::Break(Err(error::refused(&Refusal::new("operations", Code::TooLarge, detail))));
+        }
         let opened = match self.opening {
             Opening::First => {
                 let operations =
@@ -226,7 +235,8 @@ impl Dialogue for Channel {
 
     fn listens(&self) -> bool {
         // What follows belongs to the session, or to nothing if there is none.
-        !matches!(self.opening, Opening::Attaching(_))
+        let is_attaching = matches!(self.opening, Opening::Attaching(_));
+        !is_attaching && self.pending.len() + self.watches.asked() + self.items.len() < HELD_MAX
     }
 
     fn deliver(&mut self, delivery: Delivery, inbox: &Inbox, outgoing: &mut Outgoing) -> Flow {
@@ -258,7 +268,7 @@ impl Dialogue for Channel {
     }
 
     fn is_over(&self) -> bool {
-        self.listens() && self.pending.is_empty() && self.watches.is_empty()
+        !matches!(self.opening, Opening::Attaching(_)) && self.pending.is_empty() && self.watches.is_empty()
     }
 }
 

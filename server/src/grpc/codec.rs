@@ -5,13 +5,15 @@
 
 use std::marker::PhantomData;
 
-use prost::Message;
+use bytes::Buf;
+use prost::{Message, Name};
 use quorate_types::Code;
 use tonic::Status;
 use tonic::codec::{BufferSettings, DecodeBuf, EncodeBuf};
 
 use super::convert::Refusal;
 use super::error;
+use super::lists::Lists;
 
 /// Bytes of encoded messages that are gathered before they are handed to the connection.
 const YIELD_BYTES: usize = 64 * 1024;
@@ -45,11 +47,14 @@ impl<M: Message> tonic::codec::Encoder for Encoder<M> {
 }
 
 /// Decodes messages.
-pub(super) struct Decoder<M>(PhantomData<fn() -> M>);
+pub(super) struct Decoder<M> {
+    lists: Option<Lists>,
+    message: PhantomData<fn() -> M>,
+}
 
-impl<M> Decoder<M> {
+impl<M: Name> Decoder<M> {
     pub(super) fn new() -> Decoder<M> {
-        Decoder(PhantomData)
+        Decoder { lists: Lists::of::<M>(), message: PhantomData }
     }
 }
 
@@ -58,7 +63,10 @@ impl<M: Message + Default> tonic::codec::Decoder for Decoder<M> {
     type Error = Status;
 
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<M>, Status> {
-        M::decode(from).map(Some).map_err(|failed| error::refused(&Refusal::bad("message", failed.to_string())))
+        let malformed = |failed: prost::DecodeError| Refusal::bad("message", failed.to_string());
+        // A message is decoded from the one buffer into which all of it was gathered.
+        let counted = self.lists.map_or(Ok(()), |lists| lists.check(from.chunk()));
+        counted.and_then(|()| M::decode(from).map_err(malformed)).map(Some).map_err(|refusal| error::refused(&refusal))
     }
 
     fn buffer_settings(&self) -> BufferSettings {

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use prost::Message;
+use prost::{Message, Name};
 use quorate_proto::v1;
 use quorate_replica::{Delivery, Order};
 use quorate_types::{Code, Error, Request, Tag};
@@ -38,7 +38,7 @@ pub(super) type Flow = ControlFlow<Result<(), Status>>;
 /// What one streaming RPC makes of its client's messages and of the replica's deliveries.
 pub(super) trait Dialogue: Send + Unpin + 'static {
     /// What the client sends.
-    type In: Message + Default + 'static;
+    type In: Name + Default + 'static;
     /// What it is sent.
     type Out: Message + 'static;
 

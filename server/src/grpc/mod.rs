@@ -3,6 +3,7 @@
 //! ```text
 //! door ──────── one accepted byte stream: HTTP/2, its limits and its age
 //!   route ───── a call's path -> the function that answers it; the deadline; the encodings
+//!     lists ───── elements of a message, counted before it is decoded
 //!     znode · session · watch · cluster · health ── the services
 //!       options ── headers and `RequestOptions` -> what a `Request` needs besides its operation
 //!       convert ── messages <-> the core's words
@@ -26,6 +27,7 @@ mod exchange;
 mod greeting;
 mod health;
 mod keep_alive;
+mod lists;
 mod options;
 mod reflection;
 mod route;

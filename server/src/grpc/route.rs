@@ -8,7 +8,7 @@ use std::time::Instant;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use hyper::body::Incoming;
-use prost::Message;
+use prost::{Message, Name};
 use quorate_proto::v1;
 use quorate_replica::Order;
 use quorate_types::{Caller, Code, Error};
@@ -110,7 +110,7 @@ impl Incall<'_> {
     /// Answers one message with one, by `ask`.
     pub(super) async fn unary<Q, R, F>(self, ask: impl FnOnce(Call, Q) -> F) -> http::Response<Body>
     where
-        Q: Message + Default + 'static,
+        Q: Name + Default + 'static,
         R: Message + 'static,
         F: Future<Output = Result<R, Status>>,
     {
@@ -131,7 +131,7 @@ impl Incall<'_> {
         answer: fn(quorate_types::Reply, &Shape, Option<v1::ReplyHeader>) -> Option<R>,
     ) -> http::Response<Body>
     where
-        Q: Message + Default + 'static,
+        Q: Name + Default + 'static,
         R: Message + 'static,
     {
         let inbox = self.route.inbox.clone();
@@ -156,7 +156,7 @@ impl Incall<'_> {
         begin: impl FnOnce(Call, Q, &mut Outgoing) -> Result<D, Refusal>,
     ) -> http::Response<Body>
     where
-        Q: Message + Default + 'static,
+        Q: Name + Default + 'static,
     {
         let (inbox, connection) = (self.route.inbox.clone(), self.route.connection.clone());
         let begun = async {
@@ -179,7 +179,7 @@ impl Incall<'_> {
         self.request
     }
 
-    fn begin<Q: Message + Default + 'static>(self) -> Result<(Call, Streaming<Q>), Status> {
+    fn begin<Q: Name + Default + 'static>(self) -> Result<(Call, Streaming<Q>), Status> {
         let (parts, body) = self.request.into_parts();
         if parts.headers.get("grpc-encoding").is_some_and(|encoding| encoding != "identity") {
             let detail = "messages must not be compressed; use the encoding `identity`";

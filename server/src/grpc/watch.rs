@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 use http::Response;
 use quorate_proto::v1;
 use quorate_replica::{Delivery, Order, WatchItem};
-use quorate_types::{Error, WatchId, Zxid};
+use quorate_types::{Code, Error, WatchId, Zxid};
 use tonic::body::Body;
 
 use super::convert::{self, Refusal};
 use super::error;
 use super::exchange::{Dialogue, Flow, Outgoing};
+use super::lists::LIST_MAX;
 use super::options::Call;
 use super::route::Incall;
 use super::watches::Watches;
@@ -138,6 +139,10 @@ struct Subscription {
 fn begin(call: Call, request: v1::SubscribeRequest, outgoing: &mut Outgoing) -> Result<Subscription, Refusal> {
     if request.watches.is_empty() {
         return Err(Refusal::bad("watches", "at least one"));
+    }
+    if request.watches.len() > LIST_MAX {
+        let detail = format!("{} of them, more than {LIST_MAX}", request.watches.len());
+        return Err(Refusal::new("watches", Code::TooLarge, detail));
     }
     let mut telling = Telling::default();
     for (index, watch) in request.watches.into_iter().enumerate() {

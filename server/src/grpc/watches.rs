@@ -95,6 +95,11 @@ impl Watches {
         Some((asked.id, WatchItem::Canceled { error: Some(error), resume: zxid, compacted: None }))
     }
 
+    /// Requests that were not answered yet.
+    pub(super) fn asked(&self) -> usize {
+        self.asked.len()
+    }
+
     /// Whether no watch is left, and none is asked for.
     pub(super) fn is_empty(&self) -> bool {
         self.alive.is_empty() && self.asked.is_empty()

@@ -20,6 +20,9 @@ use crate::{Error, Reason};
 /// operation, and enough to make the cost of a message vanish.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 
+/// A server takes no more operations in one message.
+const BATCH_OPERATIONS_MAX: usize = 4_096;
+
 /// One call.
 #[derive(Debug)]
 struct Call {
@@ -170,13 +173,16 @@ impl State {
     /// Appends all that waits to be sent to `message`, up to the bound of one message. `missing` is what reads have to
     /// demand of the server that will get it.
     pub(super) fn encode_batch(&mut self, now: Instant, missing: Option<v1::ZxidBound>, message: &mut BytesMut) {
+        let mut operations = 0;
         while message.len() < BATCH_BYTES_MAX
+            && operations < BATCH_OPERATIONS_MAX
             && let Some(id) = self.queue.pop_front()
         {
             let Some(call) = self.calls.get_mut(id).filter(|call| matches!(call.progress, Progress::Queued)) else {
                 continue;
             };
             call.progress = Progress::Sent;
+            operations += 1;
             if !call.writes {
                 demand(&mut call.operation, missing);
             }

@@ -281,3 +281,28 @@ async fn a_client_that_goes_away_closes_its_outbox() {
     drop((channel.requests, channel.responses));
     assert_eq!(channel.script.closed().await, channel.peer.id());
 }
+
+#[tokio::test]
+async fn what_waits_behind_an_unanswered_operation_has_an_end() {
+    const SENT: usize = 10 * 4_096;
+    let mut fixture = Fixture::open().await;
+    let get = Operation::Get(v1::GetRequest { path: "/a".into(), options: None });
+    fixture.send([(0, get)]);
+    let first = fixture.script.batch().await[0].0;
+    // Each is refused by the door, but none before the first is answered.
+    for _ in 0..10 {
+        let operations = vec![v1::ChannelOperation { id: 1, timeout_ms: 0, operation: None }; 4_096];
+        fixture.requests.send(v1::ChannelRequest { attach: None, operations });
+    }
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    fixture.peer.reply(first, Zxid(5), Err(Error::new(Code::NoNode, "")));
+    let first = fixture.message().await.len();
+    assert!((2..=1 + 5 * 4_096).contains(&first), "{first} were held");
+    let mut told = first;
+    while told < 1 + SENT {
+        told += fixture.message().await.len();
+    }
+    assert_eq!(told, 1 + SENT);
+}

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use quorate_proto::v1;
 use quorate_proto::v1::session_service_client::SessionServiceClient;
+use quorate_proto::v1::watch_service_client::WatchServiceClient;
 use quorate_proto::v1::znode_service_client::ZnodeServiceClient;
 use quorate_replica::Delivery;
 use quorate_types::{Reply, Stat, Zxid};
@@ -52,6 +53,24 @@ async fn bytes_that_are_no_message_are_the_clients_fault() {
     let path = PathAndQuery::from_static("/quorate.v1.ZnodeService/Get");
     let status = grpc.unary(tonic::Request::new(v1::WatchCancel { watch_id: 1 }), path, codec).await.unwrap_err();
     check_status(&status, tonic::Code::InvalidArgument, "BAD_ARGUMENTS");
+}
+
+#[tokio::test]
+async fn more_elements_than_a_message_may_have_are_refused_before_they_take_memory() {
+    let (_script, client) = Script::connected().await;
+    let mut znodes = ZnodeServiceClient::new(client.clone());
+    let many = v1::MultiReadRequest { operations: vec![v1::ReadOperation::default(); 2_000_000], options: None };
+    check_status(&znodes.multi_read(many).await.unwrap_err(), tonic::Code::InvalidArgument, "TOO_LARGE");
+    let watches = vec![v1::WatchCreate { path: "/a".into(), ..Default::default() }; 4_097];
+    let subscribed = WatchServiceClient::new(client.clone()).subscribe(v1::SubscribeRequest { watches }).await;
+    check_status(&subscribed.unwrap_err(), tonic::Code::InvalidArgument, "TOO_LARGE");
+    for count in [4_097, 2_000_000] {
+        let operations = vec![v1::ChannelOperation::default(); count];
+        let messages = tokio_stream::once(v1::ChannelRequest { attach: None, operations });
+        let answers = SessionServiceClient::new(client.clone()).channel(messages).await;
+        let status = answers.unwrap().into_inner().message().await.unwrap_err();
+        check_status(&status, tonic::Code::InvalidArgument, "TOO_LARGE");
+    }
 }
 
 #[tokio::test]

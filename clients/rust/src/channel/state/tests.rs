@@ -99,6 +99,10 @@ fn a_message_has_an_end() {
         steps.begin(&long, true, 1);
     }
     assert_eq!((steps.send().len(), steps.send().len(), steps.send().len()), (2, 2, 0));
+    for _ in 0..5_000 {
+        steps.begin("/a", true, 1);
+    }
+    assert_eq!((steps.send().len(), steps.send().len()), (4_096, 904));
 }
 
 #[test]
