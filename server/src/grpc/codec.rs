@@ -4,6 +4,7 @@
 //! multiply; and it calls a malformed message an internal error, though it is the client's.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use bytes::Buf;
 use prost::{Message, Name};
@@ -14,6 +15,10 @@ use tonic::codec::{BufferSettings, DecodeBuf, EncodeBuf};
 use super::convert::Refusal;
 use super::error;
 use super::lists::Lists;
+use super::receiving::Account;
+
+/// Bytes that come before each message: whether it is compressed, and its length.
+const ENVELOPE_BYTES: usize = 5;
 
 /// Bytes of encoded messages that are gathered before they are handed to the connection.
 const YIELD_BYTES: usize = 64 * 1024;
@@ -49,12 +54,13 @@ impl<M: Message> tonic::codec::Encoder for Encoder<M> {
 /// Decodes messages.
 pub(super) struct Decoder<M> {
     lists: Option<Lists>,
+    account: Arc<Account>,
     message: PhantomData<fn() -> M>,
 }
 
 impl<M: Name> Decoder<M> {
-    pub(super) fn new() -> Decoder<M> {
-        Decoder { lists: Lists::of::<M>(), message: PhantomData }
+    pub(super) fn new(account: Arc<Account>) -> Decoder<M> {
+        Decoder { lists: Lists::of::<M>(), account, message: PhantomData }
     }
 }
 
@@ -63,6 +69,7 @@ impl<M: Message + Default> tonic::codec::Decoder for Decoder<M> {
     type Error = Status;
 
     fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<M>, Status> {
+        self.account.decoded(ENVELOPE_BYTES + from.remaining());
         let malformed = |failed: prost::DecodeError| Refusal::bad("message", failed.to_string());
         // A message is decoded from the one buffer into which all of it was gathered.
         let counted = self.lists.map_or(Ok(()), |lists| lists.check(from.chunk()));

@@ -8,6 +8,10 @@ pub struct Config {
     /// Bytes of one message from a client; beyond it the call fails with TOO_LARGE and the connection goes on. Must
     /// hold the largest multi: more than [`quorate_types::limits::TXN_BYTES_MAX`].
     pub message_bytes_max: usize,
+    /// How long a message may take to arrive, from its beginning to its end.
+    pub receive_timeout: Duration,
+    /// Bytes of incomplete messages that the whole server keeps, besides 64 KiB for each call: some of the largest.
+    pub receive_bytes_max: usize,
     /// Calls under way on one connection; further ones wait at the client (`SETTINGS_MAX_CONCURRENT_STREAMS`).
     pub concurrent_streams_max: u32,
     /// Bytes of the headers of one call; beyond it the call is refused.
@@ -37,6 +41,8 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             message_bytes_max: 8 * 1024 * 1024,
+            receive_timeout: Duration::from_secs(20),
+            receive_bytes_max: 128 * 1024 * 1024,
             concurrent_streams_max: 1_000,
             header_list_bytes_max: 16 * 1024,
             handshake_timeout: Duration::from_secs(10),

@@ -17,6 +17,7 @@ use tonic::body::Body;
 
 use super::Config;
 use super::greeting::Greeting;
+use super::receiving::Room;
 use super::reflection::Reflection;
 use super::route::Route;
 use super::seldom::Seldom;
@@ -28,6 +29,7 @@ use crate::inbox::Inbox;
 pub struct Door {
     inbox: Inbox,
     config: Arc<Config>,
+    room: Arc<Room>,
     started: Instant,
     reflection: Reflection,
 }
@@ -38,7 +40,8 @@ impl Door {
     /// # Panics
     /// If the contract's descriptors that are compiled in cannot be read.
     pub fn new(inbox: Inbox, config: Config) -> Door {
-        Door { inbox, config: Arc::new(config), started: Instant::now(), reflection: Reflection::new() }
+        let room = Arc::new(Room::new(config.receive_bytes_max));
+        Door { inbox, config: Arc::new(config), room, started: Instant::now(), reflection: Reflection::new() }
     }
 
     /// Serves one connection until it ends, is cut, or, after `shutdown`, has finished the calls that are under way,
@@ -92,6 +95,7 @@ impl Door {
         Arc::new(Route {
             inbox: self.inbox.clone(),
             config: Arc::clone(&self.config),
+            room: Arc::clone(&self.room),
             caller: Arc::new(caller(&connection)),
             connection,
             reflection: self.reflection.clone(),

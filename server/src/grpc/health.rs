@@ -11,6 +11,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::{self, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
+use super::receiving::OWN_BYTES;
 use super::route::Incall;
 use crate::inbox::Inbox;
 
@@ -26,7 +27,7 @@ const SERVICES: &[&str] = &[
 /// Answers a call.
 pub(super) async fn answer(_: &str, call: Incall<'_>) -> Option<Response<Body>> {
     let health = Health { inbox: call.route.inbox.clone(), interval: call.route.config.health_interval };
-    let mut server = HealthServer::new(health);
+    let mut server = HealthServer::new(health).max_decoding_message_size(OWN_BYTES);
     match tower::Service::call(&mut server, call.into_request()).await {
         Ok(response) => Some(response),
         Err(never) => match never {},

@@ -3,6 +3,7 @@
 //! ```text
 //! door ──────── one accepted byte stream: HTTP/2, its limits and its age
 //!   route ───── a call's path -> the function that answers it; the deadline; the encodings
+//!     receiving ─ bytes that are no whole message yet: their time and their room
 //!     lists ───── elements of a message, counted before it is decoded
 //!     znode · session · watch · cluster · health ── the services
 //!       options ── headers and `RequestOptions` -> what a `Request` needs besides its operation
@@ -29,6 +30,7 @@ mod health;
 mod keep_alive;
 mod lists;
 mod options;
+mod receiving;
 mod reflection;
 mod route;
 mod seldom;

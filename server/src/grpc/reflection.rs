@@ -11,6 +11,8 @@ use tonic_reflection::server::Builder;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
+use super::receiving::OWN_BYTES;
+
 type Server = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
 
 /// What is told of the contract, the same to everybody.
@@ -36,8 +38,10 @@ impl Reflection {
         };
         let readable = "the descriptors were compiled in";
         Reflection {
-            v1: BoxCloneSyncService::new(builder().build_v1().expect(readable)),
-            v1alpha: BoxCloneSyncService::new(builder().build_v1alpha().expect(readable)),
+            v1: BoxCloneSyncService::new(builder().build_v1().expect(readable).max_decoding_message_size(OWN_BYTES)),
+            v1alpha: BoxCloneSyncService::new(
+                builder().build_v1alpha().expect(readable).max_decoding_message_size(OWN_BYTES),
+            ),
         }
     }
 

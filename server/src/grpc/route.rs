@@ -21,6 +21,7 @@ use super::codec::{Decoder, Encoder, receive_failure};
 use super::convert::{self, Asked, Refusal, Shape};
 use super::exchange::{Dialogue, Exchange, Outgoing};
 use super::options::Call;
+use super::receiving::{Account, Receiving, Room};
 use super::reflection::Reflection;
 use super::{Config, cluster, deadline, error, health, session, watch, znode};
 use crate::connection::Connection;
@@ -31,6 +32,7 @@ use crate::inbox::{Header, Inbox};
 pub(super) struct Route {
     pub(super) inbox: Inbox,
     pub(super) config: Arc<Config>,
+    pub(super) room: Arc<Room>,
     pub(super) connection: Connection,
     pub(super) caller: Arc<Caller>,
     pub(super) reflection: Reflection,
@@ -115,7 +117,7 @@ impl Incall<'_> {
         F: Future<Output = Result<R, Status>>,
     {
         let answer = async {
-            let (call, mut requests) = self.begin::<Q>()?;
+            let (call, mut requests) = self.begin::<Q>(true)?;
             ask(call, only(&mut requests).await?).await
         };
         match answer.await {
@@ -141,7 +143,7 @@ impl Incall<'_> {
     /// Answers many messages with many.
     pub(super) fn exchange<D: Dialogue>(self, order: Order, dialogue: impl FnOnce(Call) -> D) -> http::Response<Body> {
         let (inbox, connection) = (self.route.inbox.clone(), self.route.connection.clone());
-        match self.begin::<D::In>() {
+        match self.begin::<D::In>(false) {
             Ok((call, requests)) => {
                 let dialogue = dialogue(call);
                 respond::<D::Out>(Exchange::new(inbox, &connection, order, dialogue, Some(requests), Vec::new()))
@@ -160,7 +162,7 @@ impl Incall<'_> {
     {
         let (inbox, connection) = (self.route.inbox.clone(), self.route.connection.clone());
         let begun = async {
-            let (call, mut requests) = self.begin::<Q>()?;
+            let (call, mut requests) = self.begin::<Q>(true)?;
             let message = only(&mut requests).await?;
             let mut outgoing = Outgoing::new();
             let dialogue = begin(call, message, &mut outgoing).map_err(|refusal| error::refused(&refusal))?;
@@ -179,7 +181,8 @@ impl Incall<'_> {
         self.request
     }
 
-    fn begin<Q: Name + Default + 'static>(self) -> Result<(Call, Streaming<Q>), Status> {
+    /// The call and its messages; if `is_due`, the first may not be long in coming.
+    fn begin<Q: Name + Default + 'static>(self, is_due: bool) -> Result<(Call, Streaming<Q>), Status> {
         let (parts, body) = self.request.into_parts();
         if parts.headers.get("grpc-encoding").is_some_and(|encoding| encoding != "identity") {
             let detail = "messages must not be compressed; use the encoding `identity`";
@@ -193,9 +196,10 @@ impl Incall<'_> {
             deadline_ms: self.deadline_ms,
         };
         call.name_session(&MetadataMap::from_headers(parts.headers)).map_err(|refusal| error::refused(&refusal))?;
-        let requests =
-            Streaming::new_request(Decoder::<Q>::new(), body, None, Some(self.route.config.message_bytes_max));
-        Ok((call, requests))
+        let account = Account::new(Arc::clone(&self.route.room));
+        let decoder = Decoder::<Q>::new(Arc::clone(&account));
+        let body = Receiving::new(body, account, self.route.config.receive_timeout, is_due);
+        Ok((call, Streaming::new_request(decoder, body, None, Some(self.route.config.message_bytes_max))))
     }
 }
 

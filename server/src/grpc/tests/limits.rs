@@ -1,7 +1,11 @@
 //! What the door refuses, cuts off and bounds.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use http::uri::PathAndQuery;
+use http_body::Body as _;
 use quorate_proto::v1;
 use quorate_proto::v1::session_service_client::SessionServiceClient;
 use quorate_proto::v1::watch_service_client::WatchServiceClient;
@@ -13,7 +17,7 @@ use tonic::body::Body;
 use tower::Service;
 
 use super::check_status;
-use super::script::{self, Script, requests};
+use super::script::{self, Client, Script, requests};
 use crate::connection::Connection;
 use crate::grpc::Config;
 
@@ -71,6 +75,108 @@ async fn more_elements_than_a_message_may_have_are_refused_before_they_take_memo
         let status = answers.unwrap().into_inner().message().await.unwrap_err();
         check_status(&status, tonic::Code::InvalidArgument, "TOO_LARGE");
     }
+}
+
+/// A request of which so many bytes come, and nothing more.
+struct Half(Option<Bytes>);
+
+impl Half {
+    /// Of a message that is announced with `announced` bytes.
+    fn new(announced: u32, sent: usize) -> Half {
+        Half(Some([&[0], &announced.to_be_bytes()[..], &vec![0; sent]].concat().into()))
+    }
+}
+
+impl http_body::Body for Half {
+    type Data = Bytes;
+    type Error = tonic::Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, tonic::Status>>> {
+        match self.0.take().filter(|bytes| !bytes.is_empty()) {
+            Some(bytes) => Poll::Ready(Some(Ok(http_body::Frame::data(bytes)))),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// The `grpc-status` of a call whose request does not become complete.
+async fn status_of_half(mut client: Client, path: &str, body: Half) -> String {
+    let request = http::Request::post(path).header("content-type", "application/grpc").body(Body::new(body));
+    let mut response = client.call(request.unwrap()).await.unwrap();
+    let mut headers = response.headers().clone();
+    while let Some(frame) = std::future::poll_fn(|cx| Pin::new(response.body_mut()).poll_frame(cx)).await {
+        if let Ok(trailers) = frame.unwrap().into_trailers() {
+            headers.extend(trailers);
+        };
+    }
+    headers["grpc-status"].to_str().unwrap().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_does_not_arrive_is_not_waited_for() {
+    let (mut script, client) = Script::connected().await;
+    for (path, half) in [
+        ("/quorate.v1.ZnodeService/SetData", Half::new(1_000, 10)),
+        ("/quorate.v1.ZnodeService/SetData", Half(None)),
+        ("/quorate.v1.WatchService/Subscribe", Half::new(1_000, 10)),
+    ] {
+        let begun = tokio::time::Instant::now();
+        assert_eq!(status_of_half(client.clone(), path, half).await, "4");
+        assert_eq!(begun.elapsed().as_secs(), 20, "{path}");
+    }
+    let begun = tokio::time::Instant::now();
+    let channel = status_of_half(client.clone(), "/quorate.v1.SessionService/Channel", Half::new(1_000, 10));
+    let (status, (peer, _)) = tokio::join!(channel, script.opened());
+    assert_eq!((status.as_str(), begun.elapsed().as_secs()), ("4", 20));
+    assert_eq!(script.closed().await, peer.id());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_may_be_silent_between_its_messages() {
+    let (mut script, client) = Script::connected().await;
+    let (requests, stream) = requests();
+    let mut sessions = SessionServiceClient::new(client);
+    let (responses, (peer, _)) = tokio::join!(sessions.channel(stream), script.opened());
+    let mut responses = responses.unwrap().into_inner();
+    for id in 0..3 {
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        let operation = Some(v1::channel_operation::Operation::Sync(v1::SyncRequest { options: None }));
+        let operations = vec![v1::ChannelOperation { id, timeout_ms: 0, operation }];
+        requests.send(v1::ChannelRequest { attach: None, operations });
+        peer.reply(script.batch().await[0].0, Zxid(5), Ok(Reply::Synced));
+        assert_eq!(responses.message().await.unwrap().unwrap().items.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn incomplete_messages_share_one_room() {
+    let (mut script, door) = Script::new(Config { receive_bytes_max: 100_000, ..Config::default() });
+    let client = script::connect(&door, Connection::new(None, &CancellationToken::new())).await;
+    let path = "/quorate.v1.ZnodeService/SetData";
+    // 150,000 bytes, of which the call's own are 65,536.
+    let half = || Half::new(1_000_000, 150_000);
+    let first = tokio::spawn(status_of_half(client.clone(), path, half()));
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert!(!first.is_finished());
+    assert_eq!(status_of_half(client.clone(), path, half()).await, "8", "THROTTLED");
+    // What is short, or complete at once, needs none.
+    let mut znodes = ZnodeServiceClient::new(client.clone());
+    let replica = async {
+        let (tag, _) = script.call().await;
+        script.answer(tag, Zxid(6), Ok(Reply::Created { path: "/a".into(), stat: Stat::default() }));
+    };
+    let (response, ()) = tokio::join!(znodes.create(create(vec![0; 50_000].into())), replica);
+    response.unwrap();
+    first.abort();
+    let _ = first.await;
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    let third = tokio::spawn(status_of_half(client, path, half()));
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    assert!(!third.is_finished(), "the first has left its room");
+    third.abort();
 }
 
 #[tokio::test]
