@@ -17,8 +17,9 @@
 //! | `snapshotting`, `reaping` | what a replica does unasked |
 //! | [`outbox`] | the bounded queue between a replica and one client |
 //!
-//! Invariants: exactly one thread changes state, and it is the one that calls `step`; a watch event is emitted
-//! before any reply that already shows its change; nothing that depends on the disk is emitted before the disk has
+//! Invariants: exactly one thread changes state, and it is the one that calls `step`; an event of a watch that has
+//! caught up is emitted before any reply that already shows its change (one that resumes from the past is behind until
+//! its events reach the zxid of a reply); nothing that depends on the disk is emitted before the disk has
 //! reported; every queue has a named maximum in [`limits`].
 #![no_std]
 #![deny(missing_docs)]
