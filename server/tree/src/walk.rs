@@ -19,8 +19,10 @@ pub struct Walk {
     path: String,
     /// Not visited yet.
     root: Option<ZnodeId>,
-    /// The znodes between the root and the one visited last.
+    /// The znodes above the one visited last, from the root down.
     stack: SmallVec<[Frame; 8]>,
+    /// The znode visited last, if its children are to be visited next.
+    below: Option<Frame>,
 }
 
 /// A znode whose children are being visited.
@@ -56,6 +58,14 @@ pub(crate) struct Visit<'a> {
     pub(crate) acl: &'a Acl,
     /// Below the root of the walk.
     pub(crate) depth: usize,
+}
+
+impl Walk {
+    /// Passes over everything below the znode that was visited last: the walk goes on with what follows its subtree,
+    /// whose size costs nothing.
+    pub fn skip_below(&mut self) {
+        self.below = None;
+    }
 }
 
 impl Tree {
@@ -112,7 +122,7 @@ impl Tree {
         for name in root.strip_prefix('/')?.split('/').filter(|_| root.len() > 1) {
             id = self.child_in_view(view, id, name.as_bytes())?;
         }
-        Some(Walk { view, path: String::from(root), root: Some(id), stack: SmallVec::new() })
+        Some(Walk { view, path: String::from(root), root: Some(id), stack: SmallVec::new(), below: None })
     }
 
     /// The next znode of a walk, `None` at its end.
@@ -135,9 +145,10 @@ impl Tree {
         if let Some(root) = walk.root.take() {
             let (znode, acl) = self.in_view(walk.view, root);
             let path_len = if walk.path.len() == 1 { 0 } else { walk.path.len() };
-            walk.stack.push(Frame { id: root, next: Position::default(), path_len });
+            walk.below = Some(Frame { id: root, next: Position::default(), path_len });
             return Some(Visit { znode, acl, depth: 0 });
         }
+        walk.stack.extend(walk.below.take());
         loop {
             let depth = walk.stack.len();
             let frame = walk.stack.last_mut()?;
@@ -152,7 +163,7 @@ impl Tree {
             walk.path.push('/');
             walk.path.push_str(znode.name_str());
             if znode.num_children() > 0 {
-                walk.stack.push(Frame { id, next: Position::default(), path_len: walk.path.len() });
+                walk.below = Some(Frame { id, next: Position::default(), path_len: walk.path.len() });
             }
             return Some(Visit { znode, acl, depth });
         }

@@ -10,7 +10,7 @@ use quorate_types::{ChangeKind, Event, WatchId, WatchScope, Zxid};
 
 use super::registry::Key;
 use super::slice::{self, Slice};
-use super::traversal::{Step, Traversal};
+use super::traversal::Traversal;
 
 /// A watch whose initial state is to be told.
 #[derive(Debug)]
@@ -24,11 +24,7 @@ impl Initial {
     pub(super) fn read(&self, traversal: &mut Traversal, tree: &Tree, slice: &mut Slice) -> (Vec<Event>, bool) {
         let mut events = Vec::new();
         while slice.has_room() {
-            let item = match traversal.next(tree, slice) {
-                Step::Znode(item) => item,
-                Step::PassedOver => continue,
-                Step::End => return (events, true),
-            };
+            let Some(item) = traversal.next(tree, slice) else { return (events, true) };
             let may_read = self.key.may_read(&item.acl);
             let is_top = item.path.len() == self.key.path.len();
             let is_told = match self.key.scope {
@@ -44,7 +40,7 @@ impl Initial {
                     may_read
                 }
                 WatchScope::Children => {
-                    traversal.skip_below(&item.path);
+                    traversal.skip_below();
                     true
                 }
                 WatchScope::Recursive => may_read,

@@ -1,9 +1,7 @@
 //! `Traversal`: a subtree as of one zxid, read a slice at a time while writes go on.
 
-use alloc::string::String;
-
 use quorate_tree::{Tree, ViewId, Walk, WalkItem};
-use quorate_types::{Zxid, path};
+use quorate_types::Zxid;
 
 use super::slice::Slice;
 
@@ -13,8 +11,6 @@ pub(super) struct Traversal {
     view: ViewId,
     zxid: Zxid,
     walk: Option<Walk>,
-    /// Everything below this znode is passed over.
-    hidden: Option<String>,
     has_begun: bool,
 }
 
@@ -22,7 +18,7 @@ impl Traversal {
     /// Begins one; it shows nothing at all if there is no such znode.
     pub(super) fn open(tree: &mut Tree, path: &str) -> Traversal {
         let view = tree.open_view();
-        Traversal { view, zxid: tree.applied(), walk: tree.walk(view, path), hidden: None, has_begun: false }
+        Traversal { view, zxid: tree.applied(), walk: tree.walk(view, path), has_begun: false }
     }
 
     pub(super) fn close(self, tree: &mut Tree) {
@@ -44,37 +40,27 @@ impl Traversal {
         tree.view_bytes(self.view)
     }
 
-    /// The next znode, parents first, or `None` at the end. Znodes that are passed over use the slice up too: the
-    /// caller asks only while it has room.
-    pub(super) fn next(&mut self, tree: &Tree, slice: &mut Slice) -> Step {
+    /// The next znode, parents first, or `None` at the end. Each uses a slice up a little: the caller asks only while it
+    /// has room.
+    pub(super) fn next(&mut self, tree: &Tree, slice: &mut Slice) -> Option<WalkItem> {
         self.has_begun = true;
-        let Some(item) = self.walk.as_mut().and_then(|walk| tree.walk_next(walk)) else {
-            self.walk = None;
-            return Step::End;
-        };
-        slice.charge_bytes(1, 0);
-        if self.hidden.as_ref().is_some_and(|hidden| path::is_at_or_below(&item.path, hidden)) {
-            return Step::PassedOver;
+        let item = tree.walk_next(self.walk.as_mut()?);
+        match &item {
+            Some(_) => slice.charge_bytes(1, 0),
+            None => self.walk = None,
         }
-        self.hidden = None;
-        Step::Znode(item)
+        item
     }
 
-    /// Passes over everything below `path`, the znode that came last.
-    pub(super) fn skip_below(&mut self, path: &str) {
-        self.hidden = Some(String::from(path));
+    /// Passes over everything below the znode that came last.
+    pub(super) fn skip_below(&mut self) {
+        if let Some(walk) = &mut self.walk {
+            walk.skip_below();
+        }
     }
 
     /// Nothing more is wanted.
     pub(super) fn finish(&mut self) {
         self.walk = None;
     }
-}
-
-/// What [`Traversal::next`] came upon.
-#[derive(Debug)]
-pub(super) enum Step {
-    Znode(WalkItem),
-    PassedOver,
-    End,
 }

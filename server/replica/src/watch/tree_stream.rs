@@ -8,7 +8,7 @@ use quorate_tree::{Tree, WalkItem, acl};
 use quorate_types::{Acl, Caller, Code, Error, Perms, Tag, TreeNode};
 
 use super::slice::{self, Slice};
-use super::traversal::{Step, Traversal};
+use super::traversal::Traversal;
 
 /// A tree that is to be streamed.
 #[derive(Debug)]
@@ -34,18 +34,16 @@ impl TreeStream {
     ) -> Result<(Vec<TreeNode>, bool), Error> {
         let mut nodes = Vec::new();
         while slice.has_room() {
-            let item = match traversal.next(tree, slice) {
-                Step::Znode(item) => item,
-                Step::PassedOver => continue,
-                Step::End if self.has_top => return Ok((nodes, true)),
-                Step::End => return Err(Error::at(Code::NoNode, &*self.path, "there is no such znode to stream")),
+            let Some(item) = traversal.next(tree, slice) else {
+                let missing = || Error::at(Code::NoNode, &*self.path, "there is no such znode to stream");
+                return if self.has_top { Ok((nodes, true)) } else { Err(missing()) };
             };
             if acl::permits(&item.acl, &self.caller, Perms::READ) {
                 let node = self.node(item);
                 slice.charge_bytes(0, slice::node_bytes(&node));
                 nodes.push(node);
             } else if self.has_top {
-                traversal.skip_below(&item.path);
+                traversal.skip_below();
             } else {
                 return Err(Error::at(Code::NoAuth, &*self.path, "streaming a tree needs READ on its top"));
             }

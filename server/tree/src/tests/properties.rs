@@ -353,6 +353,40 @@ proptest! {
     }
 
     #[test]
+    fn a_walk_that_skips_shows_all_but_what_lies_below_the_skipped(
+        history in any_history(120), later in any_history(20), skipped in prop::collection::vec(any::<bool>(), 1..20),
+    ) {
+        let mut ensemble = Ensemble::new();
+        for step in &history {
+            ensemble.take(step);
+        }
+        ensemble.apply_all();
+        let view = ensemble.leader.open_view();
+        let mut walk = ensemble.leader.walk(view, "/").unwrap();
+        let (mut shown, mut steps) = (Vec::new(), later.iter());
+        while let Some(item) = ensemble.leader.walk_next(&mut walk) {
+            if skipped[shown.len() % skipped.len()] {
+                walk.skip_below();
+                walk.skip_below();
+            }
+            shown.push(item);
+            if let Some(step) = steps.next() {
+                ensemble.take(step);
+            }
+        }
+        let (mut expected, mut hidden) = (Vec::new(), None::<String>);
+        for item in walk_all(&ensemble.leader, view, "/") {
+            if hidden.as_ref().is_some_and(|hidden| quorate_types::path::is_at_or_below(&item.path, hidden)) {
+                continue;
+            }
+            hidden = skipped[expected.len() % skipped.len()].then(|| item.path.clone());
+            expected.push(item);
+        }
+        prop_assert_eq!(shown, expected);
+        ensemble.leader.close_view(view);
+    }
+
+    #[test]
     fn a_snapshot_restores_to_the_same_state_however_it_is_cut(history in any_history(150), later in any_history(50), cut in 1usize..3000) {
         let mut ensemble = Ensemble::new();
         for step in &history {

@@ -90,6 +90,31 @@ fn a_large_initial_state_is_exact_at_one_zxid_while_writes_go_on() {
 }
 
 #[test]
+fn what_is_not_told_is_not_visited_either() {
+    // Without a view, only what is read in one slice can be told.
+    let config = WatchConfig { slice_items: 8, views_max: 0, ..WatchConfig::default() };
+    let mut world = world(5, config);
+    let grandchildren = (0..500).map(|at| create(&format!("/t/{}/{at:03}", at % 5)));
+    world.txn(&grandchildren.collect::<Vec<_>>());
+    let secret = create_with("/s", "", &only("ann"));
+    world.txn(&[secret, create_with("/t/x", "", &only("ann"))]);
+    world.txn(&(0..500).map(|at| create(&format!("/s/{at:03}"))).collect::<Vec<_>>());
+    world.txn(&(0..500).map(|at| create(&format!("/t/x/{at:03}"))).collect::<Vec<_>>());
+    let mut check = |scope, path: &str, expected: &[&str]| {
+        world.begin(1, &anyone(), &initial(7, scope, path));
+        while world.work() {}
+        assert_eq!(world.told(), expected, "{scope:?} {path}");
+        world.close(1);
+    };
+    let children = "1: w7 told@5 +/t +/t/0=a +/t/1=a +/t/2=a +/t/3=a +/t/4=a +/t/x";
+    check(Children, "/t", &["1: w7 created@5", children, "1: w7 synced@5"]);
+    check(Children, "/s", &["1: w7 created@5", "1: w7 synced@5"]);
+    check(Node, "/t", &["1: w7 created@5", "1: w7 told@5 +/t", "1: w7 synced@5"]);
+    // What lies below a secret znode may be open, and is told to whoever watches recursively: nothing can be skipped.
+    check(Recursive, "/s", &[]);
+}
+
+#[test]
 fn an_event_of_an_initial_state_can_be_gone_on_from() {
     let mut world = world(1, narrow());
     world.begin(1, &anyone(), &initial(7, Recursive, "/t"));
