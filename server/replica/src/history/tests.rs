@@ -1,11 +1,12 @@
 //! The window against what was pushed into it.
 
+mod properties;
+
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
-use alloc::vec::Vec;
 
-use quorate_types::{Acl, AclEntry, ChangeKind, Epoch, Perms, Stat};
+use quorate_types::{Acl, AclEntry, ChangeKind, Epoch, NodeKind, Perms, SessionId, Stat};
 
 use super::*;
 
@@ -33,14 +34,13 @@ fn changes(zxid: Zxid, count: u32) -> Vec<Change> {
 
 /// What a reader sees who begins after `(zxid, index)`; `None` if the window does not reach back so far.
 fn read_after(history: &History, zxid: Zxid, index: u32) -> Option<Vec<(Zxid, u32)>> {
-    let mut position = history.position_after(Resume { zxid, index })?;
+    let mut reader = history.read(history.position_after(Resume { zxid, index })?).unwrap();
     let mut seen = Vec::new();
-    while let Found::Changes(zxid, changes) = history.at(position) {
-        assert!(!changes.is_empty(), "a position lies before a change");
-        seen.extend(changes.iter().map(|change| (zxid, change.index)));
-        position = position.next_entry();
+    while let Some((zxid, changes)) = reader.next() {
+        assert!(changes.len() > 0, "a position lies before a change");
+        seen.extend((0..changes.len()).map(|at| (zxid, changes.get(at).event(false, false).index)));
     }
-    assert_eq!(position, history.end_position());
+    assert_eq!(reader.position(), history.end_position());
     Some(seen)
 }
 
@@ -92,28 +92,75 @@ fn the_window_moves_and_tells_whom_it_has_left_behind() {
         let expected: Vec<_> = (start.counter() + 1..=counter).map(|counter| (z(counter), 0)).collect();
         assert_eq!(read_after(&history, start, u32::MAX), Some(expected));
     }
-    assert_eq!(history.at(begin), Found::Lost);
+    assert!(history.read(begin).is_none());
     assert!((5..=10).contains(&(100 - history.start().counter())), "started at {:?}", history.start());
     assert_eq!(read_after(&history, z(history.start().counter() - 1), u32::MAX), None);
     assert_eq!(history.position_after(Resume { zxid: history.start(), index: 0 }), None, "its changes have gone");
 }
 
 #[test]
-fn every_byte_that_a_change_holds_is_counted() {
-    let bytes_of = |change: Change| {
-        let mut history = History::new(z(0), 1 << 20);
-        history.push(z(1), vec![change]);
-        history.bytes()
+fn every_byte_that_changes_hold_is_counted() {
+    let bytes_of = |make: &dyn Fn(Zxid) -> Change| {
+        let mut history = History::new(z(0), 1 << 30);
+        (1..=10_000).for_each(|counter| history.push(z(counter), vec![make(z(counter))]));
+        history.bytes() / 10_000
     };
-    let plain = bytes_of(change(z(1), 0, 0));
-    assert!(plain >= size_of::<Change>() + 2, "{plain}");
-    assert_eq!(bytes_of(change(z(1), 0, 1_000)) - plain, 1_000);
+    let check = |what: &str, more: usize, make: &dyn Fn(Zxid) -> Change| {
+        let (found, plain) = (bytes_of(make), bytes_of(&|zxid| change(zxid, 0, 0)));
+        assert!((more..more + more / 7 + 8).contains(&(found - plain)), "{what}: {found} B instead of {plain} B");
+    };
+    check("data", 1_000, &|zxid| change(zxid, 0, 1_000));
+    check("large data", 10_000, &|zxid| change(zxid, 0, 10_000));
     let previous_data = Some(Bytes::from(vec![0; 500]));
-    assert!(bytes_of(Change { previous_data, ..change(z(1), 0, 0) }) - plain >= 500);
-    let path = String::from("/a/long/path/to/a/znode");
-    assert_eq!(bytes_of(Change { path, ..change(z(1), 0, 0) }) - plain, 23 - 2);
-    let acl = Acl::new(vec![AclEntry { perms: Perms::READ, scheme: "world".into(), id: "anyone".into() }]);
-    assert!(bytes_of(Change { acl, ..change(z(1), 0, 0) }) > plain);
+    check("previous data", 500, &|zxid| Change { previous_data: previous_data.clone(), ..change(zxid, 0, 0) });
+    let path = String::from("/a/long/path/to/a/znode/that/has/been/here/for/some/time");
+    check("path", path.len() - 2, &|zxid| Change { path: path.clone(), ..change(zxid, 0, 0) });
+    // Each has an ACL of its own, and is the only one to hold it.
+    let acl = |zxid: Zxid| {
+        let id = format!("{:0300}", zxid.counter());
+        Acl::new(vec![AclEntry { perms: Perms::READ, scheme: "digest".into(), id: id.as_str().into() }])
+    };
+    let held = size_of::<Acl>() + size_of::<AclEntry>() + 300 + 6 + 3 * 16;
+    check("ACL", held, &|zxid| Change { acl: acl(zxid), ..change(zxid, 0, 0) });
+}
+
+#[test]
+fn changes_of_an_ordinary_znode_take_less_than_a_hundred_bytes_besides_their_data() {
+    let acl = Acl::new(vec![AclEntry { perms: Perms::ALL, scheme: "digest".into(), id: "user:hash".into() }]);
+    let check = |stat: &dyn Fn(u32) -> Stat| {
+        let mut history = History::new(z(0), 1 << 30);
+        let make = |at: u32| {
+            let zxid = z(1_000_000 + at);
+            let path = format!("/services/billing/{:08x}", at % 5_000);
+            let (acl, parent_acl) = (acl.clone(), acl.clone());
+            Change { path, stat: stat(at), acl, parent_acl, ..change(zxid, 0, 100) }
+        };
+        (0..50_000).for_each(|at| history.push(z(1_000_000 + at), vec![make(at)]));
+        let each = history.bytes() / 50_000;
+        assert!(each < 200, "{each} B");
+    };
+    let time_ms = |at: u32| 1_700_000_000_000 + i64::from(at);
+    check(&|at| quorate_types::txn::stat_at_birth(z(1_000_000 + at), time_ms(at), None, NodeKind::Persistent));
+    check(&|at| {
+        let kind = NodeKind::Ephemeral(SessionId(0x0100_0001_0000_0001));
+        quorate_types::txn::stat_at_birth(z(1_000_000 + at), time_ms(at), None, kind)
+    });
+    check(&|at| {
+        let kind = NodeKind::Persistent;
+        let born = quorate_types::txn::stat_at_birth(z(at), time_ms(at) - 86_400_000, None, kind);
+        Stat { mzxid: z(1_000_000 + at), mtime_ms: time_ms(at), version: at as i32, ..born }
+    });
+}
+
+#[test]
+fn a_window_is_nearly_full() {
+    let mut history = History::new(z(0), 1 << 20);
+    for counter in 1..=20_000 {
+        history.push(z(counter), vec![change(z(counter), 0, 100)]);
+        let is_full = history.bytes() > (1 << 20) * 7 / 8;
+        assert!(is_full || history.start() == z(0), "{} bytes at {counter}", history.bytes());
+    }
+    assert!(history.start() > z(10_000));
 }
 
 #[test]
@@ -132,8 +179,8 @@ fn after_a_gap_nothing_before_it_can_be_resumed_from() {
     let (middle, end) =
         (history.position_after(Resume { zxid: z(4), index: u32::MAX }).unwrap(), history.end_position());
     history.push_gap(z(20));
-    assert_eq!(history.at(middle), Found::Lost);
-    assert_eq!(history.at(end), Found::Lost, "it was told everything, but not what the gap hides");
+    assert!(history.read(middle).is_none());
+    assert!(history.read(end).is_none(), "it was told everything, but not what the gap hides");
     assert_eq!((history.start(), history.end(), history.bytes()), (z(20), z(20), 0));
     assert_eq!(read_after(&history, z(7), u32::MAX), None);
     history.push(z(21), changes(z(21), 1));

@@ -14,7 +14,7 @@ use super::slab::Slab;
 use super::slice::Slice;
 use super::telling::Telling;
 use crate::Effects;
-use crate::history::{Found, History, Position};
+use crate::history::{History, Position};
 
 /// The number of a cohort within its outbox.
 pub(super) type CohortId = u32;
@@ -95,24 +95,20 @@ impl CatchUp {
         let Some((_, id)) = self.by_position.pop_first() else { return Outcome::Paused };
         let next = self.by_position.first_key_value().map(|(position, id)| (*position, *id));
         let cohort = &mut self.cohorts[id];
+        let Some(mut reader) = history.read(cohort.position) else {
+            let Cohort { registry, told, position: _ } = self.cohorts.remove(id);
+            return Outcome::Lost { groups: registry.into_groups().collect(), told };
+        };
         while slice.has_room() && next.is_none_or(|(position, _)| cohort.position < position) {
-            match history.at(cohort.position) {
-                Found::Changes(zxid, changes) => {
-                    let first = out.outbox.len();
-                    telling.tell(&mut cohort.registry, changes, 0, out);
-                    slice.charge(changes.len(), &out.outbox[first..]);
-                    cohort.position = cohort.position.next_entry();
-                    cohort.told = cohort.told.max(zxid);
-                }
-                Found::End => {
-                    let cohort = self.cohorts.remove(id);
-                    return Outcome::CaughtUp(cohort.registry.into_groups().collect());
-                }
-                Found::Lost => {
-                    let Cohort { registry, told, position: _ } = self.cohorts.remove(id);
-                    return Outcome::Lost { groups: registry.into_groups().collect(), told };
-                }
-            }
+            let Some((zxid, changes)) = reader.next() else {
+                let cohort = self.cohorts.remove(id);
+                return Outcome::CaughtUp(cohort.registry.into_groups().collect());
+            };
+            let first = out.outbox.len();
+            telling.tell(&mut cohort.registry, changes, 0, out);
+            slice.charge(changes.len(), &out.outbox[first..]);
+            cohort.position = reader.position();
+            cohort.told = cohort.told.max(zxid);
         }
         match next {
             Some((position, other)) if position == cohort.position => self.join(id, other),

@@ -8,7 +8,7 @@ use super::slice::Slice;
 use super::streaming::single;
 use super::traversal::Traversal;
 use super::tree_stream::TreeStream;
-use crate::history::{Found, History, Position};
+use crate::history::{History, Position};
 use crate::{Delivery, Effects, WatchItem};
 
 /// Something that is read from the tree.
@@ -69,7 +69,7 @@ impl Job {
     /// Whether the history has moved past the state that it shows, which then is a beginning without continuation.
     pub(super) fn is_lost(&self, history: &History) -> bool {
         match (&self.what, &self.open) {
-            (What::Initial(_), Some(open)) => history.at(open.then) == Found::Lost,
+            (What::Initial(_), Some(open)) => history.read(open.then).is_none(),
             (What::Initial(_), None) | (What::Tree(_), _) => false,
         }
     }

@@ -2,10 +2,11 @@
 
 use alloc::collections::BTreeSet;
 
-use quorate_types::{Change, WatchId, Zxid};
+use quorate_types::{WatchId, Zxid};
 
 use super::registry::{GroupId, Key, Member, Registry};
 use super::telling::Telling;
+use crate::history::Changes;
 use crate::{Delivery, Effects, WatchItem};
 
 /// Streaming watches at the end of the history. Markers are kept for groups, not for watches.
@@ -41,7 +42,7 @@ impl Live {
     }
 
     /// Tells the changes of a txn to all whom they concern.
-    pub(super) fn tell(&mut self, changes: &[Change], telling: &mut Telling, out: &mut Effects) {
+    pub(super) fn tell(&mut self, changes: Changes<'_>, telling: &mut Telling, out: &mut Effects) {
         telling.tell(&mut self.registry, changes, self.now_ms, out);
     }
 

@@ -27,7 +27,7 @@ use alloc::vec::Vec;
 use quorate_tree::Tree;
 use quorate_types::{Caller, Change, Code, Error, Now, OutboxId, Path, ReadOp, Response, Tag, WatchId, WatchOp, Zxid};
 
-use crate::history::History;
+use crate::history::{Changes, History};
 use crate::{Effects, Map, limits};
 
 mod catchup;
@@ -139,7 +139,7 @@ impl Watches {
         assert_eq!(tree.applied(), zxid, "watches are told of a txn as soon as it is applied");
         if !changes.is_empty() {
             self.classic.applied(&changes, out);
-            self.live.tell(&changes, &mut self.telling, out);
+            self.live.tell(Changes::Applied(&changes), &mut self.telling, out);
         }
         self.history.push(zxid, changes);
     }

@@ -8,13 +8,12 @@ use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 
 use quorate_tree::acl;
-use quorate_types::{
-    Acl, Caller, Change, ChangeFilter, ChangeKind, OutboxId, Perms, StreamWatch, WatchId, WatchScope, path,
-};
+use quorate_types::{Acl, Caller, ChangeFilter, ChangeKind, OutboxId, Perms, StreamWatch, WatchId, WatchScope, path};
 use smallvec::SmallVec;
 
 use super::slab::Slab;
 use crate::Map;
+use crate::history::{ChangeRef, Changes};
 
 /// The number of a group within its registry.
 pub(super) type GroupId = u32;
@@ -192,13 +191,13 @@ impl Registry {
 
     /// Finds the groups that are told of any of these changes, in the order of their outboxes, and leaves with each
     /// what it is told, for [`Registry::take_hits`].
-    pub(super) fn find(&mut self, changes: &[Change], found: &mut Vec<GroupId>) {
+    pub(super) fn find(&mut self, changes: Changes<'_>, found: &mut Vec<GroupId>) {
         found.clear();
         if self.watches == 0 {
             return;
         }
-        for (index, change) in changes.iter().enumerate() {
-            self.find_one(index as u32, change, found);
+        for index in 0..changes.len() {
+            self.find_one(index as u32, changes.get(index), found);
         }
         let groups = &self.groups;
         found.sort_unstable_by_key(|group| (groups[*group].key.outbox, *group));
@@ -209,7 +208,7 @@ impl Registry {
         core::mem::take(&mut self.groups[group].hits)
     }
 
-    fn find_one(&mut self, index: u32, change: &Change, found: &mut Vec<GroupId>) {
+    fn find_one(&mut self, index: u32, change: ChangeRef<'_>, found: &mut Vec<GroupId>) {
         let Registry { groups, by_path, recursive, .. } = self;
         let mut hit = |group: GroupId, relation: Relation| {
             let entry = &mut groups[group];
@@ -224,14 +223,14 @@ impl Registry {
             ChangeKind::Created | ChangeKind::Deleted => true,
             ChangeKind::DataChanged => false,
         };
-        if let Some(spot) = by_path.get(change.path.as_str()) {
+        if let Some(spot) = by_path.get(change.path) {
             spot.node.iter().for_each(|group| hit(*group, Relation::Itself));
             spot.recursive.iter().for_each(|group| hit(*group, Relation::Itself));
             if comes_or_goes {
                 spot.children.iter().for_each(|group| hit(*group, Relation::Itself));
             }
         }
-        let mut ancestor = path::parent(&change.path);
+        let mut ancestor = path::parent(change.path);
         let mut is_parent = true;
         while let Some(at) = ancestor {
             if *recursive == 0 && !(is_parent && comes_or_goes) {
@@ -295,15 +294,15 @@ enum Relation {
 
 impl Key {
     /// Whether a change is to be told, and if so, whether the caller may read the znode's data.
-    fn judge(&self, change: &Change, relation: Relation) -> Option<bool> {
+    fn judge(&self, change: ChangeRef<'_>, relation: Relation) -> Option<bool> {
         if self.options.exclude.contains(change.kind) {
             return None;
         }
         match relation {
-            Relation::Itself => self.may_read(&change.acl).then_some(true),
+            Relation::Itself => self.may_read(change.acl()).then_some(true),
             Relation::Child => {
                 let wants_data = self.options.with_data || self.options.with_previous_data;
-                self.may_read(&change.parent_acl).then(|| !wants_data || self.may_read(&change.acl))
+                self.may_read(change.parent_acl()).then(|| !wants_data || self.may_read(change.acl()))
             }
         }
     }

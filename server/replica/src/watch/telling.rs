@@ -3,9 +3,10 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use quorate_types::{Change, Event, OutboxId};
+use quorate_types::{Event, OutboxId};
 
 use super::registry::{GroupId, Hit, Hits, Options, Registry};
+use crate::history::{ChangeRef, Changes};
 use crate::{Delivery, Effects, Map, WatchItem};
 
 /// Scratch space for telling, used again for every txn.
@@ -39,7 +40,7 @@ impl Telling {
 
     /// Tells every watch of `registry` that these changes of one txn concern, outbox by outbox in the order of their
     /// ids.
-    pub(super) fn tell(&mut self, registry: &mut Registry, changes: &[Change], now_ms: u64, out: &mut Effects) {
+    pub(super) fn tell(&mut self, registry: &mut Registry, changes: Changes<'_>, now_ms: u64, out: &mut Effects) {
         registry.find(changes, &mut self.found);
         for at in 0..self.found.len() {
             let group_id = self.found[at];
@@ -64,14 +65,14 @@ impl Telling {
         self.by_content.clear();
     }
 
-    fn build(&mut self, changes: &[Change], options: Options, hits: Hits) -> &mut Built {
+    fn build(&mut self, changes: Changes<'_>, options: Options, hits: Hits) -> &mut Built {
         let Options { with_data, with_previous_data, exclude: _, progress_ms: _ } = options;
         let content = Content { with_data, with_previous_data, hits };
         let at = match self.by_content.get(&content) {
             Some(at) => *at,
             None => {
                 let events =
-                    content.hits.iter().map(|hit| content.event(&changes[hit.change as usize], *hit)).collect();
+                    content.hits.iter().map(|hit| content.event(changes.get(hit.change as usize), *hit)).collect();
                 self.built.push(Built { events, last: None });
                 self.by_content.insert(content, self.built.len() - 1);
                 self.built.len() - 1
@@ -82,16 +83,7 @@ impl Telling {
 }
 
 impl Content {
-    fn event(&self, change: &Change, hit: Hit) -> Event {
-        let Change { kind, zxid, index, path, stat, data, previous_data, acl: _, parent_acl: _ } = change;
-        Event {
-            kind: *kind,
-            zxid: *zxid,
-            index: *index,
-            path: path.clone(),
-            stat: *stat,
-            data: data.clone().filter(|_| self.with_data && hit.may_read),
-            previous_data: previous_data.clone().filter(|_| self.with_previous_data && hit.may_read),
-        }
+    fn event(&self, change: ChangeRef<'_>, hit: Hit) -> Event {
+        change.event(self.with_data && hit.may_read, self.with_previous_data && hit.may_read)
     }
 }
