@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
 use quorate_replica::Effects;
-use quorate_storage::{InitializeError, MetaError, OpenError, Options, RealDisk, Storage};
+use quorate_storage::{InitializeError, MetaError, OpenError, Options, RealDisk, Salt, Storage};
 use quorate_types::{ClusterId, ServerId, Zxid};
 use thiserror::Error;
 use tokio::io::DuplexStream;
@@ -262,7 +262,8 @@ fn recover(config: &Config, incarnation: u64) -> Result<Recovered<RealDisk>, Sta
 /// Makes an empty directory that of a server which stands alone.
 fn initialize(path: &Path, disk: RealDisk) -> Result<(), StartError> {
     let cluster = ClusterId(getrandom::u64().map_err(StartError::Random)?);
-    Storage::initialize(disk, cluster, STANDALONE)
+    let salt = Salt(getrandom::u64().map_err(StartError::Random)?);
+    Storage::initialize(disk, cluster, STANDALONE, salt)
         .map_err(|source| StartError::Initialize { path: path.to_owned(), source })?;
     tracing::info!(data_dir = %path.display(), cluster = %cluster, "a new data directory is initialized");
     Ok(())

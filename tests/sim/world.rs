@@ -10,7 +10,7 @@ use quorate_replica::{
     ClientInput, Config, Delivery, DiskInput, DiskOp, Effects, Hint, Input, Order, Outbox, Replica, SnapshotOp,
 };
 use quorate_storage::sim::{Crash, Faults, Rng};
-use quorate_storage::{Options, SimDisk, Storage};
+use quorate_storage::{Options, Salt, SimDisk, Storage};
 use quorate_types::{ClusterId, Frame, FrameKind, Now, OutboxId, ServerId, SessionId, Txn, TxnBody, Zxid};
 
 use super::clients::{Client, Shared};
@@ -113,7 +113,7 @@ impl World {
         }
         let quiet = Faults { write_error: 0, sync_error: 0, ..swarm.faults.clone() };
         let disk = SimDisk::new(rng.next_u64(), quiet);
-        Storage::initialize(disk.clone(), CLUSTER, SERVER).expect("a new disk can be initialized");
+        Storage::initialize(disk.clone(), CLUSTER, SERVER, Salt(rng.next_u64())).expect("a new disk can be initialized");
         let now = Now { monotonic_ms: 1_000_000, wall_ms: 1_700_000_000_000 };
         World {
             verbose,

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use quorate_storage::{Hints, Log, Options, Position, RealDisk, Space, Storage};
+use quorate_storage::{Hints, Log, Options, Position, RealDisk, Salt, Space, Storage};
 use quorate_types::{ClusterId, Epoch, Frame, FrameKind, ServerId, Zxid};
 use rustix::fs::{FallocateFlags, fallocate};
 
@@ -133,7 +133,7 @@ fn read_all(log: &Log<RealDisk>) -> Result<usize, Failure> {
 
 fn fresh(root: &Path) -> Result<Storage<RealDisk>, Failure> {
     let disk = RealDisk::open(root)?;
-    Storage::initialize(disk.clone(), ClusterId(1), ServerId(1))?;
+    Storage::initialize(disk.clone(), ClusterId(1), ServerId(1), Salt(1))?;
     Ok(Storage::open(disk, &Options::default())?.0)
 }
 

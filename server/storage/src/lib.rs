@@ -21,6 +21,7 @@ pub mod layout;
 pub mod log;
 pub mod meta;
 mod real;
+mod salt;
 pub mod sim;
 pub mod snapshot;
 mod storage;
@@ -30,6 +31,7 @@ pub use error::{Corruption, IoError};
 pub use log::{Hints, Log, LogError, Position, Space};
 pub use meta::{Meta, MetaError, MetaFile, Standing};
 pub use real::RealDisk;
+pub use salt::Salt;
 pub use sim::SimDisk;
 pub use snapshot::{
     SnapshotError, SnapshotFooter, SnapshotHeader, SnapshotInfo, SnapshotReader, SnapshotWriter, Snapshots,

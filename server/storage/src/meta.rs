@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::bytes_le::{Put, Take, crc32c};
 use crate::error::{During, IoError};
 use crate::layout::{DataDir, META, META_TMP};
-use crate::{Disk, DiskFile};
+use crate::{Disk, DiskFile, Salt};
 
 /// The version of everything in a data directory.
 pub const FORMAT: u32 = 1;
@@ -53,6 +53,8 @@ pub struct Meta {
     /// A batch of this generation's log that is known to be durable, as are all before it. Written lazily: it only
     /// helps a start to tell lost records from ones that were never acknowledged, as each later batch does too.
     pub durable_batch: u64,
+    /// In every batch of the log. Drawn when the directory is initialized, and kept.
+    pub salt: Salt,
 }
 
 /// Why the meta record could not be read or written.
@@ -131,7 +133,8 @@ impl<D: Disk> MetaFile<D> {
     pub fn write(&mut self, meta: &Meta) -> Result<(), IoError> {
         assert!(!self.failed, "meta written after a failed write");
         let old = &self.meta;
-        assert_eq!((meta.cluster_id, meta.server_id), (old.cluster_id, old.server_id), "identity of a data directory");
+        let identity = |meta: &Meta| (meta.cluster_id, meta.server_id, meta.salt);
+        assert_eq!(identity(meta), identity(old), "identity of a data directory");
         assert!(meta.accepted_epoch >= old.accepted_epoch, "{meta:?} takes back a promise of {old:?}");
         assert!(meta.generation >= old.generation, "{meta:?} goes back from {old:?}");
         let sequence = self.sequence + 1;
@@ -165,7 +168,8 @@ fn encode_slot(meta: &Meta, sequence: u64) -> [u8; SECTORS_PER_SLOT * SECTOR_BYT
             .u8(meta.standing as u8)
             .u8(0)
             .u64(meta.generation)
-            .u64(meta.durable_batch);
+            .u64(meta.durable_batch)
+            .u64(meta.salt.0);
         let crc = crc32c(&record[12..]);
         Put::at(record, 0).u64(MAGIC).u32(crc);
     }
@@ -214,6 +218,7 @@ fn decode_sector(sector: &[u8]) -> Result<Option<(u64, Meta)>, MetaError> {
         standing,
         generation: take.u64(),
         durable_batch: take.u64(),
+        salt: Salt(take.u64()),
     };
     let counts_on = sequence < u64::MAX / 2 && meta.generation < u64::MAX / 2;
     Ok(counts_on.then_some((sequence, meta)))
@@ -232,6 +237,7 @@ mod tests {
             standing: if epoch.is_multiple_of(3) { Standing::Amnesiac } else { Standing::Voter },
             generation: 4,
             durable_batch: 99,
+            salt: Salt(u64::MAX - 1),
         }
     }
 

@@ -3,12 +3,12 @@
 use quorate_types::{ClusterId, Epoch, ServerId, Zxid};
 use thiserror::Error;
 
-use crate::Disk;
 use crate::error::{Corruption, During, IoError};
 use crate::layout::{self, DataDir, META, Name};
 use crate::log::{self, EpochTable, Log, LogError, LogIdentity, Position};
 use crate::meta::{Meta, MetaError, MetaFile, Standing};
 use crate::snapshot::{self, SnapshotError, SnapshotFooter, SnapshotHeader, SnapshotInfo, SnapshotOptions, Snapshots};
+use crate::{Disk, Salt};
 
 /// A generation begins with this number.
 const FIRST_GENERATION: u64 = 1;
@@ -119,11 +119,11 @@ pub enum InitializeError {
 }
 
 impl<D: Disk> Storage<D> {
-    /// Prepares an empty directory for a server. A crash in between leaves a directory that still counts as empty.
+    /// Prepares an empty directory for a server. `salt` is to be random: see [`Salt`]. A crash in between leaves a directory that still counts as empty.
     ///
     /// # Errors
     /// [`InitializeError::NotEmpty`] protects the data of a server whose meta record was lost.
-    pub fn initialize(disk: D, cluster_id: ClusterId, server_id: ServerId) -> Result<(), InitializeError> {
+    pub fn initialize(disk: D, cluster_id: ClusterId, server_id: ServerId, salt: Salt) -> Result<(), InitializeError> {
         let dir = lock(disk)?.ok_or(InitializeError::Locked)?;
         if dir.disk.list("").during("list", "")?.iter().any(|name| name == META) {
             return Err(InitializeError::NotEmpty(META.to_owned()));
@@ -136,8 +136,9 @@ impl<D: Disk> Storage<D> {
         }
         dir.sync_dir("")?;
         dir.create_generation(FIRST_GENERATION)?;
-        Log::create(&dir, LogIdentity { cluster_id, generation: FIRST_GENERATION }, Position::default())?;
-        MetaFile::create(&dir, first_meta(cluster_id, server_id, Standing::Voter, FIRST_GENERATION))?;
+        let meta = first_meta(cluster_id, server_id, salt, Standing::Voter, FIRST_GENERATION);
+        Log::create(&dir, log_identity(&meta), Position::default())?;
+        MetaFile::create(&dir, meta)?;
         Ok(())
     }
 
@@ -153,7 +154,7 @@ impl<D: Disk> Storage<D> {
 
     /// Gives up all history of a server whose disk is damaged, so that it can copy it from its peers: it stands as
     /// [`Standing::Amnesiac`] from now on, and keeps the promises that are still readable. The damaged files are set
-    /// aside, not removed.
+    /// aside, not removed. `salt` takes the place of one that is not readable any more.
     ///
     /// # Errors
     /// See [`Storage::open`].
@@ -165,6 +166,7 @@ impl<D: Disk> Storage<D> {
         options: &Options,
         cluster_id: ClusterId,
         server_id: ServerId,
+        salt: Salt,
     ) -> Result<(Storage<D>, Recovered), OpenError> {
         let dir = lock(disk)?.ok_or(OpenError::Locked)?;
         let old = match MetaFile::open(&dir) {
@@ -180,7 +182,6 @@ impl<D: Disk> Storage<D> {
         let known = old.as_ref().map_or(0, |meta| meta.get().generation);
         let generation = numbers.max().unwrap_or(0).max(known) + 1;
         dir.create_generation(generation)?;
-        Log::create(&dir, LogIdentity { cluster_id, generation }, Position::default())?;
         let meta = match old {
             Some(mut meta) => {
                 let record = meta.get().clone();
@@ -189,10 +190,16 @@ impl<D: Disk> Storage<D> {
                     (cluster_id, server_id),
                     "another server's directory"
                 );
-                meta.write(&Meta { standing: Standing::Amnesiac, generation, durable_batch: 0, ..record })?;
+                let record = Meta { standing: Standing::Amnesiac, generation, durable_batch: 0, ..record };
+                Log::create(&dir, log_identity(&record), Position::default())?;
+                meta.write(&record)?;
                 meta
             }
-            None => MetaFile::create(&dir, first_meta(cluster_id, server_id, Standing::Amnesiac, generation))?,
+            None => {
+                let record = first_meta(cluster_id, server_id, salt, Standing::Amnesiac, generation);
+                Log::create(&dir, log_identity(&record), Position::default())?;
+                MetaFile::create(&dir, record)?
+            }
         };
         set_aside(&dir, generation)?;
         Storage::open_current(dir, meta, options)
@@ -205,8 +212,7 @@ impl<D: Disk> Storage<D> {
     ) -> Result<(Storage<D>, Recovered), OpenError> {
         let Meta { generation, cluster_id, durable_batch, .. } = *meta.get();
         dir.remove_other_generations(generation)?;
-        let identity = LogIdentity { cluster_id, generation };
-        let (log, found) = Log::open(&dir, identity, options.segment_bytes, durable_batch)?;
+        let (log, found) = Log::open(&dir, log_identity(meta.get()), options.segment_bytes, durable_batch)?;
         let snapshot_options =
             SnapshotOptions { kept_min: options.snapshots_kept, flush_bytes: options.snapshot_flush_bytes };
         let mut snapshots = Snapshots::open(&dir, cluster_id, generation, snapshot_options)?;
@@ -245,7 +251,7 @@ impl<D: Disk> Log<D> {
     /// All are fatal but [`LogError::Full`], which leaves everything as it was.
     pub fn switch_generation(&mut self, meta: &mut MetaFile<D>, installed: &SnapshotInfo) -> Result<(), LogError> {
         let SnapshotInfo { generation, position, .. } = *installed;
-        let identity = LogIdentity { cluster_id: meta.get().cluster_id, generation };
+        let identity = LogIdentity { generation, ..log_identity(meta.get()) };
         assert_eq!(generation, meta.get().generation + 1, "{installed:?} is not of the next generation");
         let dir = self.dir().clone();
         match Log::create(&dir, identity, position) {
@@ -279,7 +285,11 @@ impl From<LogError> for OpenError {
     }
 }
 
-fn first_meta(cluster_id: ClusterId, server_id: ServerId, standing: Standing, generation: u64) -> Meta {
+fn log_identity(meta: &Meta) -> LogIdentity {
+    LogIdentity { cluster_id: meta.cluster_id, generation: meta.generation, salt: meta.salt }
+}
+
+fn first_meta(cluster_id: ClusterId, server_id: ServerId, salt: Salt, standing: Standing, generation: u64) -> Meta {
     Meta {
         cluster_id,
         server_id,
@@ -288,6 +298,7 @@ fn first_meta(cluster_id: ClusterId, server_id: ServerId, standing: Standing, ge
         standing,
         generation,
         durable_batch: 0,
+        salt,
     }
 }
 

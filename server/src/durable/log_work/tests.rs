@@ -2,7 +2,7 @@
 //! is written in its order, once.
 
 use quorate_storage::sim::{Crash, Faults};
-use quorate_storage::{Disk, DiskFile, Options, Position, SimDisk, Storage};
+use quorate_storage::{Disk, DiskFile, Options, Position, Salt, SimDisk, Storage};
 use quorate_types::{ClusterId, Epoch, FrameKind, Zxid};
 
 use super::*;
@@ -24,7 +24,7 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let disk = SimDisk::new(1, Faults::default());
-        Storage::initialize(disk.clone(), ClusterId(1), ServerId(1)).unwrap();
+        Storage::initialize(disk.clone(), ClusterId(1), ServerId(1), Salt(1)).unwrap();
         let (Storage { log, meta, .. }, _) = open(&disk);
         let work = LogWork::new(log, meta, INCARNATION);
         Bench { disk, work, last: Position::default(), token: 0, frames: Vec::new() }

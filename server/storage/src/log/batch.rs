@@ -2,17 +2,18 @@
 //!
 //! ```text
 //! magic u32 | crc32c of all that follows in the header u32 | crc32c(payload) u32 | payload bytes u32 | count u32 |
-//! flags u32 | segment_id u64 | sequence u64 | durable_sequence u64 | prev zxid u64, chain u64 | last zxid u64,
+//! flags u32 | mark u64 | sequence u64 | durable_sequence u64 | prev zxid u64, chain u64 | last zxid u64,
 //! chain u64 | commit u64 | digest_zxid u64 | digest u128                                             (little-endian)
 //! ```
-//! Batches follow one another at multiples of [`ALIGN`]; the segment's id in the checksum keeps bytes of another
-//! file from ever being taken for a batch of this one.
+//! Batches follow one another at multiples of [`ALIGN`]; the mark, which is the segment's id and the log's salt, keeps
+//! bytes of another file, and bytes that a client stored, from ever being taken for a batch of this one.
 
 use quorate_types::frame::{FRAME_BYTES_MAX, HEADER_BYTES as FRAME_HEADER_BYTES};
 
 use super::segment::SEQUENCE_MAX;
 use super::{Hints, Position};
 use crate::bytes_le::{Put, Take, crc32c};
+use crate::salt::Mark;
 use quorate_types::Zxid;
 
 /// Bytes of an encoded header.
@@ -30,7 +31,7 @@ const FLAG_CLEAN: u32 = 1;
 /// The header of one batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BatchHeader {
-    pub(crate) segment_id: u64,
+    pub(crate) mark: Mark,
     /// Position among all batches and truncations of this log; gaps are where a truncation or a start was.
     pub(crate) sequence: u64,
     /// The greatest sequence known to be durable when this batch was written; below `sequence`.
@@ -54,7 +55,7 @@ impl BatchHeader {
             .u32(self.payload_bytes)
             .u32(self.count)
             .u32(if self.clean { FLAG_CLEAN } else { 0 })
-            .u64(self.segment_id)
+            .u64(self.mark.0)
             .u64(self.sequence)
             .u64(self.durable_sequence)
             .u64(self.prev.zxid.0)
@@ -70,7 +71,7 @@ impl BatchHeader {
     }
 
     /// The header at the beginning of `bytes`, `None` if there is no whole one of this segment.
-    pub(crate) fn decode(bytes: &[u8], segment_id: u64) -> Option<BatchHeader> {
+    pub(crate) fn decode(bytes: &[u8], mark: Mark) -> Option<BatchHeader> {
         let bytes = bytes.get(..HEADER_BYTES)?;
         let mut take = Take::from(bytes);
         if take.u32() != MAGIC || take.u32() != crc32c(&bytes[8..]) {
@@ -81,7 +82,7 @@ impl BatchHeader {
         let count = take.u32();
         let flags = take.u32();
         let header = BatchHeader {
-            segment_id: take.u64(),
+            mark: Mark(take.u64()),
             sequence: take.u64(),
             durable_sequence: take.u64(),
             prev: Position { zxid: Zxid(take.u64()), chain: take.u64() },
@@ -92,7 +93,7 @@ impl BatchHeader {
             payload_bytes,
             payload_crc,
         };
-        let legal = header.segment_id == segment_id
+        let legal = header.mark == mark
             && header.durable_sequence < header.sequence
             && header.sequence <= SEQUENCE_MAX
             && payload_bytes as usize <= PAYLOAD_BYTES_MAX
@@ -115,10 +116,11 @@ pub(crate) fn batch_bytes(payload_bytes: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Salt;
 
     fn header() -> BatchHeader {
         BatchHeader {
-            segment_id: 3,
+            mark: Salt(77).mark(3),
             sequence: 18,
             durable_sequence: 17,
             prev: Position { zxid: Zxid(0x1_0000_0001), chain: 5 },
@@ -133,24 +135,27 @@ mod tests {
 
     #[test]
     fn a_header_survives_its_encoding() {
-        assert_eq!(BatchHeader::decode(&header().encode(), 3), Some(header()));
+        assert_eq!(BatchHeader::decode(&header().encode(), Salt(77).mark(3)), Some(header()));
         assert_eq!(header().total_bytes(), 152);
     }
 
     #[test]
-    fn no_changed_bit_and_no_other_segment_passes() {
-        assert_eq!(BatchHeader::decode(&header().encode(), 4), None);
+    fn no_changed_bit_no_other_segment_and_no_other_log_passes() {
+        assert_eq!(BatchHeader::decode(&header().encode(), Salt(77).mark(4)), None);
+        assert_eq!(BatchHeader::decode(&header().encode(), Salt(78).mark(3)), None);
         for bit in 0..HEADER_BYTES * 8 {
             let mut bytes = header().encode();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(BatchHeader::decode(&bytes, 3), None, "bit {bit}");
+            assert_eq!(BatchHeader::decode(&bytes, Salt(77).mark(3)), None, "bit {bit}");
         }
-        assert_eq!(BatchHeader::decode(&header().encode()[..HEADER_BYTES - 1], 3), None);
+        assert_eq!(BatchHeader::decode(&header().encode()[..HEADER_BYTES - 1], Salt(77).mark(3)), None);
     }
 
     #[test]
     fn a_header_with_a_valid_checksum_and_absurd_fields_does_not_pass() {
-        let check = |header: BatchHeader| assert_eq!(BatchHeader::decode(&header.encode(), 3), None, "{header:?}");
+        let check = |header: BatchHeader| {
+            assert_eq!(BatchHeader::decode(&header.encode(), Salt(77).mark(3)), None, "{header:?}")
+        };
         check(BatchHeader { payload_bytes: PAYLOAD_BYTES_MAX as u32 + 1, ..header() });
         check(BatchHeader { count: 0, ..header() });
         check(BatchHeader { count: 2, ..header() });

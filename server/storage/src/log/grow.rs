@@ -94,6 +94,7 @@ impl<D: Disk> Log<D> {
         self.dir.sync_dir(&layout::generation_dir(self.identity.generation))?;
         Ok(Segment {
             id,
+            mark: self.identity.salt.mark(id),
             path,
             file,
             start: Position::default(),

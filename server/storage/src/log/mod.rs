@@ -31,7 +31,7 @@ use self::segment::{DATA_OFFSET, Segment, SegmentHeader};
 use self::write::BatchWriter;
 use crate::error::{Corruption, During, IoError};
 use crate::layout::{self, DataDir};
-use crate::{Disk, DiskFile};
+use crate::{Disk, DiskFile, Salt};
 
 /// The default size of a segment.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
@@ -123,6 +123,7 @@ impl LogError {
 pub(crate) struct LogIdentity {
     pub(crate) cluster_id: ClusterId,
     pub(crate) generation: u64,
+    pub(crate) salt: Salt,
 }
 
 /// What the scan of the log at a start has found.
@@ -174,7 +175,7 @@ impl<D: Disk> Log<D> {
         segment_bytes: u64,
         watermark: u64,
     ) -> Result<(Log<D>, LogRecovered), LogError> {
-        let scan = Scan::run(dir, identity.generation, identity.cluster_id, watermark)?;
+        let scan = Scan::run(dir, identity, watermark)?;
         let ids = scan.segments.iter().chain(&scan.leftovers).map(|segment| segment.id);
         let mut log = Log {
             dir: dir.clone(),

@@ -10,6 +10,7 @@ use super::batch::{BatchHeader, HEADER_BYTES};
 use super::segment::Segment;
 use crate::DiskFile;
 use crate::bytes_le::crc32c;
+use crate::salt::Mark;
 
 /// One batch as it stands in the file.
 pub(crate) struct Batch {
@@ -85,7 +86,7 @@ impl<'a, F: DiskFile> PieceReader<'a, F> {
 /// The batches of one segment from an offset on.
 pub(crate) struct BatchReader<'a, F> {
     pieces: PieceReader<'a, F>,
-    segment_id: u64,
+    mark: Mark,
     offset: u64,
 }
 
@@ -106,7 +107,7 @@ pub(crate) enum NoBatch {
 impl<'a, F: DiskFile> BatchReader<'a, F> {
     pub(crate) fn new(segment: &'a Segment<F>, offset: u64, piece_bytes: usize) -> BatchReader<'a, F> {
         let pieces = PieceReader::new(&segment.file, segment.allocated, piece_bytes);
-        BatchReader { pieces, segment_id: segment.id, offset }
+        BatchReader { pieces, mark: segment.mark, offset }
     }
 
     /// Where the next batch is looked for.
@@ -118,7 +119,7 @@ impl<'a, F: DiskFile> BatchReader<'a, F> {
     pub(crate) fn next(&mut self) -> io::Result<Result<Batch, NoBatch>> {
         let offset = self.offset;
         let bytes = self.pieces.get(offset, HEADER_BYTES)?;
-        let Some(header) = BatchHeader::decode(&bytes, self.segment_id) else {
+        let Some(header) = BatchHeader::decode(&bytes, self.mark) else {
             let blank = bytes.iter().all(|byte| *byte == 0);
             return Ok(Err(if blank { NoBatch::Blank } else { NoBatch::Header }));
         };

@@ -14,7 +14,7 @@ use super::find::{ReadError, find_position};
 use super::reader::{Batch, BatchReader, NoBatch, PieceReader};
 use super::replace::cut_segments;
 use super::segment::{DATA_OFFSET, Index, Segment, SegmentHeader};
-use super::{Hints, Position};
+use super::{Hints, LogIdentity, Position};
 use crate::error::{Corruption, During};
 use crate::layout::{self, DataDir, Name};
 use crate::{Disk, DiskFile};
@@ -93,10 +93,10 @@ impl<F: DiskFile> Scan<F> {
     /// Reads all segments of a generation.
     pub(crate) fn run<D: Disk<File = F>>(
         dir: &DataDir<D>,
-        generation: u64,
-        cluster_id: ClusterId,
+        identity: LogIdentity,
         watermark: u64,
     ) -> Result<Scan<F>, ReadError> {
+        let LogIdentity { cluster_id, generation, salt } = identity;
         let mut ids: Vec<u64> = dir
             .names(&layout::generation_dir(generation))?
             .into_iter()
@@ -123,7 +123,8 @@ impl<F: DiskFile> Scan<F> {
             let allocated = file.len().during("measure", &path)?;
             let start = Position::default();
             let index = Index::default();
-            let segment = Segment { id, path, file, start, last: start, end: DATA_OFFSET, allocated, filled: 0, index };
+            let (mark, last, end, filled) = (salt.mark(id), start, DATA_OFFSET, 0);
+            let segment = Segment { id, mark, path, file, start, last, end, allocated, filled, index };
             scan.segment(segment, cluster_id)?;
         }
         scan.conclude(generation)
@@ -272,7 +273,7 @@ impl<F: DiskFile> Scan<F> {
             } else {
                 blank = 0;
                 for at in (0..piece.len()).step_by(ALIGN as usize) {
-                    if let Some(header) = BatchHeader::decode(&piece[at..], segment.id) {
+                    if let Some(header) = BatchHeader::decode(&piece[at..], segment.mark) {
                         self.prove(header.durable_sequence);
                     }
                 }

@@ -9,6 +9,7 @@ use quorate_types::{ClusterId, Zxid};
 
 use super::Position;
 use crate::bytes_le::{Put, Take, crc32c};
+use crate::salt::Mark;
 
 /// Where batches begin.
 pub(crate) const DATA_OFFSET: u64 = 4096;
@@ -105,6 +106,8 @@ impl Index {
 /// One file of the log, and what of it counts.
 pub(crate) struct Segment<F> {
     pub(crate) id: u64,
+    /// Of its batches.
+    pub(crate) mark: Mark,
     pub(crate) path: String,
     pub(crate) file: F,
     /// The record before the first one here.

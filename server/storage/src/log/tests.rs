@@ -4,15 +4,17 @@
 use proptest::prelude::*;
 use quorate_types::{ClusterId, Epoch, Frame, FrameKind, Zxid};
 
-use super::batch::BatchHeader;
+use super::batch::{self, BatchHeader, HEADER_BYTES};
 use super::segment::{DATA_OFFSET, SegmentHeader};
 use super::{Hints, Log, LogIdentity, Position};
 use crate::bytes_le::crc32c;
 use crate::layout::{self, DataDir};
+use crate::salt::Mark;
 use crate::sim::{Faults, SimDisk};
-use crate::{Disk, DiskFile};
+use crate::{Disk, DiskFile, Salt};
 
-const IDENTITY: LogIdentity = LogIdentity { cluster_id: ClusterId(1), generation: 1 };
+const IDENTITY: LogIdentity =
+    LogIdentity { cluster_id: ClusterId(1), generation: 1, salt: Salt(0x5a17_7a57_e5a1_7ee5) };
 
 /// Numbers at the edges as often as small and arbitrary ones.
 fn number() -> impl Strategy<Value = u64> {
@@ -44,7 +46,7 @@ fn batch() -> impl Strategy<Value = Vec<u8>> {
         |((sequence, durable_sequence, prev, last), (payload, end, count), other_count, honest)| {
             let honest = honest && end.is_some();
             let header = BatchHeader {
-                segment_id: 1,
+                mark: IDENTITY.salt.mark(1),
                 sequence,
                 durable_sequence: if honest { sequence.saturating_sub(1) } else { durable_sequence },
                 prev: if honest { Position::default() } else { prev },
@@ -84,4 +86,53 @@ proptest! {
             prop_assert!(found.epochs.is_sorted());
         }
     }
+}
+
+/// The header of a batch that says of a later one that it is durable.
+fn forged(mark: Mark) -> [u8; HEADER_BYTES] {
+    let (prev, last) = (Position::default(), Position { zxid: Zxid(1), chain: 1 });
+    let (sequence, durable_sequence) = (1_000_001, 1_000_000);
+    let (count, payload_bytes, payload_crc) = (1, 100, 0);
+    let hints = Hints::default();
+    BatchHeader { mark, sequence, durable_sequence, prev, last, hints, clean: false, count, payload_bytes, payload_crc }
+        .encode()
+}
+
+#[test]
+fn what_a_client_stored_in_a_torn_batch_proves_nothing() {
+    let check = |mark: fn(u64) -> Mark, is_believed: bool| {
+        let disk = SimDisk::new(1, Faults::default());
+        let dir = DataDir::lock(disk.clone()).unwrap();
+        dir.create_generation(1).unwrap();
+        Log::create(&dir, IDENTITY, Position::default()).unwrap();
+        let (mut log, _) = Log::open(&dir, IDENTITY, 1 << 20, 0).unwrap();
+        let marker = Frame::encode(FrameKind::Marker, Zxid::new(Epoch(1), 0), 0, b"");
+        log.append(std::slice::from_ref(&marker), &Hints::default()).unwrap();
+        // Some copies stand where headers are looked for, whatever precedes them.
+        let forged = (1..10).flat_map(|id| forged(mark(id))).collect::<Vec<u8>>();
+        let data = [0; 8].iter().scan(Vec::new(), |data, _| {
+            data.extend_from_slice(&forged);
+            data.push(0);
+            Some(data.clone())
+        });
+        let data = data.last().unwrap();
+        let frame = Frame::encode(FrameKind::Txn, Zxid::new(Epoch(1), 1), marker.chain(), &data);
+        log.append(std::slice::from_ref(&frame), &Hints::default()).unwrap();
+        let newest = log.segments.last().unwrap();
+        let batch_offset = newest.end as usize - batch::batch_bytes(frame.bytes().len()) as usize;
+        let path = newest.path.clone();
+        drop(log);
+        disk.tamper(&path, |content| content[batch_offset..batch_offset + HEADER_BYTES].fill(0xee));
+        match Log::open(&dir, IDENTITY, 1 << 20, 0) {
+            Ok((log, found)) => {
+                assert!(!is_believed && found.torn.is_some());
+                assert_eq!(log.last().zxid, marker.zxid());
+            }
+            Err(error) => assert!(is_believed, "{error}"),
+        }
+    };
+    check(|id| Salt(0).mark(id), false);
+    check(|id| Salt(u64::MAX).mark(id), false);
+    // Whoever knew the salt could do it.
+    check(|id| IDENTITY.salt.mark(id), true);
 }

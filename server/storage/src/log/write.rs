@@ -8,6 +8,7 @@ use super::{Hints, Position};
 use crate::DiskFile;
 use crate::bytes_le::{crc32c, crc32c_parts};
 use crate::error::{During, IoError};
+use crate::salt::Mark;
 
 /// Frames of this size on average are written from where they are; smaller ones are first copied together, which costs
 /// less than a long list of pieces.
@@ -26,7 +27,7 @@ pub(crate) fn fitting(frames: &[Frame]) -> usize {
     frames.iter().take_while(fits).count()
 }
 
-/// The header of a batch with these frames after `prev`; its sequences are left to whoever writes it.
+/// The header of a batch with these frames after `prev`; its mark and sequences are left to whoever writes it.
 ///
 /// # Panics
 /// If a frame does not continue the one before it.
@@ -40,7 +41,7 @@ pub(crate) fn describe(prev: Position, frames: &[Frame], hints: &Hints) -> Batch
         payload_bytes += frame.bytes().len() as u32;
     }
     BatchHeader {
-        segment_id: 0,
+        mark: Mark::default(),
         sequence: 0,
         durable_sequence: 0,
         prev,
@@ -68,7 +69,7 @@ impl BatchWriter {
         frames: &[Frame],
         header: Option<&[u8; DATA_OFFSET as usize]>,
     ) -> Result<(), IoError> {
-        batch.segment_id = segment.id;
+        batch.mark = segment.mark;
         let offset = segment.end;
         assert!(offset >= DATA_OFFSET && (header.is_none() || offset == DATA_OFFSET), "segment ends at {offset}");
         let copied = batch.payload_bytes as usize <= frames.len() * FRAME_BYTES_UNCOPIED;

@@ -10,7 +10,9 @@ use quorate_storage::{
 };
 use quorate_types::{Epoch, ServerId, Zxid};
 
-use super::model::{CLUSTER, Model, SERVER, content, hints, initialized, open, options, position, write_snapshot};
+use super::model::{
+    CLUSTER, Model, SALT, SERVER, content, hints, initialized, open, options, position, write_snapshot,
+};
 
 /// A directory with several segments and snapshots, and what it holds.
 struct Sample {
@@ -256,7 +258,7 @@ fn damage_that_appears_while_the_server_runs_is_reported_by_the_read() {
 #[test]
 fn a_server_that_starts_over_keeps_its_promises_and_counts_no_more() {
     let check = |disk: SimDisk, epoch| {
-        let (mut storage, recovered) = Storage::start_over(disk.clone(), &options(), CLUSTER, SERVER).unwrap();
+        let (mut storage, recovered) = Storage::start_over(disk.clone(), &options(), CLUSTER, SERVER, SALT).unwrap();
         assert_eq!(recovered.meta.standing, Standing::Amnesiac);
         assert_eq!(recovered.meta.accepted_epoch, epoch);
         assert_eq!((recovered.last, recovered.snapshot), (Position::default(), None));
@@ -290,8 +292,8 @@ fn data_without_a_meta_record_is_neither_opened_nor_initialized_over() {
     let disk = SAMPLE.disk.fork();
     disk.remove("meta").unwrap();
     assert!(matches!(open(&disk), Err(OpenError::Meta(_))));
-    let result = Storage::initialize(disk.clone(), CLUSTER, ServerId(1));
+    let result = Storage::initialize(disk.clone(), CLUSTER, ServerId(1), SALT);
     assert!(matches!(result, Err(InitializeError::NotEmpty(_))), "{result:?}");
-    let result = Storage::initialize(SAMPLE.disk.fork(), CLUSTER, ServerId(1));
+    let result = Storage::initialize(SAMPLE.disk.fork(), CLUSTER, ServerId(1), SALT);
     assert!(matches!(result, Err(InitializeError::NotEmpty(_))), "{result:?}");
 }

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use quorate_storage::sim::Rng;
 use quorate_storage::{
-    Disk, Hints, Meta, OpenError, Options, Position, Recovered, SnapshotError, SnapshotFooter, SnapshotHeader,
+    Disk, Hints, Meta, OpenError, Options, Position, Recovered, Salt, SnapshotError, SnapshotFooter, SnapshotHeader,
     SnapshotInfo, Standing, Storage,
 };
 use quorate_types::{ClusterId, Epoch, Frame, FrameKind, ServerId, Zxid};
 
 pub(crate) const CLUSTER: ClusterId = ClusterId(0xc1a5_7e12);
 pub(crate) const SERVER: ServerId = ServerId(2);
+pub(crate) const SALT: Salt = Salt(0x5a17);
 
 /// Segments small enough that a schedule fills many.
 pub(crate) fn options() -> Options {
@@ -43,6 +44,7 @@ impl Model {
             standing: Standing::Voter,
             generation: 1,
             durable_batch: 0,
+            salt: SALT,
         };
         Model {
             meta,
@@ -228,7 +230,7 @@ pub(crate) fn write_snapshot<D: Disk>(
 
 /// A fresh directory, opened.
 pub(crate) fn initialized<D: Disk>(disk: &D) -> (Storage<D>, Recovered) {
-    Storage::initialize(disk.clone(), CLUSTER, SERVER).unwrap();
+    Storage::initialize(disk.clone(), CLUSTER, SERVER, SALT).unwrap();
     open(disk).unwrap()
 }
 
