@@ -25,14 +25,14 @@ pub fn routes(inbox: Inbox) -> Router {
 async fn metrics(inbox: Inbox) -> Response {
     let deadline_ms = inbox.deadline_ms(STATUS_TIMEOUT);
     let request = Request { deadline_ms, ..Request::new(Op::Status, Arc::new(Caller::anonymous())) };
-    // Without an answer the counters still tell what goes wrong.
+    // Without an answer, from a server that has more to do, the counters still tell what goes wrong.
     let status = match inbox.call(request).await.response {
-        Ok(Reply::Status(status)) => *status,
-        Ok(_) | Err(_) => quorate_types::Status::default(),
+        Ok(Reply::Status(status)) => Some(status),
+        Ok(_) | Err(_) => None,
     };
     let shared = inbox.shared();
     let mut text = String::with_capacity(16 * 1024);
-    match shared.metrics.encode(&status, shared.queues(), &mut text) {
+    match shared.metrics.encode(status.as_deref(), shared.queues(), &mut text) {
         Ok(()) => ([(CONTENT_TYPE, OPEN_METRICS), (CACHE_CONTROL, "no-store")], text).into_response(),
         Err(error) => {
             tracing::error!(error = %error, "metrics could not be written");

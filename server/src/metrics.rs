@@ -203,9 +203,12 @@ impl Metrics {
         register(&mut self.registry.lock());
     }
 
-    /// Everything, in the text format of OpenMetrics.
-    pub(crate) fn encode(&self, status: &Status, queues: Queues, into: &mut String) -> std::fmt::Result {
-        self.state.set(status, queues);
+    /// Everything, in the text format of OpenMetrics. Without a status, the state is what it was when last asked for.
+    pub(crate) fn encode(&self, status: Option<&Status>, queues: Queues, into: &mut String) -> std::fmt::Result {
+        if let Some(status) = status {
+            self.state.set_status(status);
+        }
+        self.state.set_process(queues);
         prometheus_client::encoding::text::encode(into, &self.registry.lock())
     }
 }
@@ -239,7 +242,7 @@ impl StateGauges {
         gauges
     }
 
-    fn set(&self, status: &Status, queues: Queues) {
+    fn set_status(&self, status: &Status) {
         self.serving.set(i64::from(status.serving));
         self.disk_full.set(i64::from(status.disk_full));
         self.epoch.set(u64::from(status.epoch.0));
@@ -253,6 +256,9 @@ impl StateGauges {
         self.sessions.set(status.sessions);
         self.watches.set(status.watches);
         self.outboxes.set(status.outboxes);
+    }
+
+    fn set_process(&self, queues: Queues) {
         self.inbox_operations.set(queues.inbox_operations as u64);
         self.calls.set(queues.calls as u64);
         if let Some(usage) = process::usage() {
@@ -316,7 +322,7 @@ mod tests {
         metrics.log_batch(3, 300, Duration::from_millis(1));
         let mut text = String::new();
         let status = Status { znodes: 42, serving: true, ..Status::default() };
-        metrics.encode(&status, Queues::default(), &mut text).unwrap();
+        metrics.encode(Some(&status), Queues::default(), &mut text).unwrap();
         for line in [
             "quorate_requests_total{op=\"get\"} 1",
             "quorate_requests_total{op=\"status\"} 0",
@@ -327,6 +333,20 @@ mod tests {
             "quorate_znodes 42",
             "quorate_serving 1",
         ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_server_too_busy_to_say_what_it_holds_is_not_said_to_hold_nothing() {
+        let metrics = Metrics::new();
+        let status = Status { znodes: 42, serving: true, ..Status::default() };
+        let queues = Queues { inbox_operations: 7, ..Queues::default() };
+        let mut text = String::new();
+        metrics.encode(Some(&status), Queues::default(), &mut text).unwrap();
+        text.clear();
+        metrics.encode(None, queues, &mut text).unwrap();
+        for line in ["quorate_znodes 42", "quorate_serving 1", "quorate_inbox_operations 7"] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
     }
