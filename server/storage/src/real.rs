@@ -28,12 +28,18 @@ pub struct RealDisk {
 }
 
 impl RealDisk {
-    /// Opens a data directory, creating it and its parents if need be.
+    /// Opens a data directory, creating it and its parents if need be, durably: what is acknowledged in a new directory
+    /// must not go with it when the power fails.
     ///
     /// # Errors
     /// What the system says.
     pub fn open(path: &Path) -> io::Result<RealDisk> {
+        let missing: Vec<&Path> = path.ancestors().take_while(|dir| is_missing(dir)).collect();
         std::fs::create_dir_all(path)?;
+        // The name of a directory is in its parent: from the outermost one inwards.
+        for dir in missing.into_iter().rev() {
+            File::open(parent_of(dir))?.sync_all()?;
+        }
         let root = rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         Ok(RealDisk { root: Arc::new(root) })
     }
@@ -93,6 +99,18 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
         Ok(rustix::fs::fsync(self.open_at(dir, OFlags::DIRECTORY)?)?)
+    }
+}
+
+fn is_missing(dir: &Path) -> bool {
+    !dir.as_os_str().is_empty() && matches!(dir.try_exists(), Ok(false))
+}
+
+/// The directory that holds the name of `dir`; that of a relative name without another is where the process is.
+fn parent_of(dir: &Path) -> &Path {
+    match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
     }
 }
 
@@ -175,5 +193,26 @@ impl DiskFile for RealFile {
         #[cfg(target_os = "linux")]
         // Advice only: when it is refused, reads may come from memory, as they would have anyway.
         let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_new_directories_are_in_their_parents() {
+        let check = |dir: &str, parent: &str| assert_eq!(parent_of(Path::new(dir)), Path::new(parent));
+        check("/data/a/b", "/data/a");
+        check("/data", "/");
+        check("a/b", "a");
+        check("a", ".");
+        let directory = tempfile::tempdir().unwrap();
+        let inner = directory.path().join("a/b/c");
+        let missing: Vec<_> = inner.ancestors().take_while(|dir| is_missing(dir)).collect();
+        assert_eq!(missing, [&inner, &directory.path().join("a/b"), &directory.path().join("a")]);
+        RealDisk::open(&inner).unwrap();
+        assert!(!is_missing(&inner) && !is_missing(Path::new("")));
+        RealDisk::open(&inner).unwrap();
     }
 }
