@@ -169,7 +169,9 @@ impl DiskFile for RealFile {
     #[cfg(target_os = "linux")]
     fn allocate(&mut self, len: u64) -> io::Result<()> {
         use rustix::fs::{FallocateFlags, fallocate};
-        match fallocate(&self.file, FallocateFlags::empty(), 0, len) {
+        // A signal may interrupt it on a file system in memory: an orderly stop must not look like a broken device.
+        let reserved = rustix::io::retry_on_intr(|| fallocate(&self.file, FallocateFlags::empty(), 0, len));
+        match reserved {
             // Some network and stacked file systems cannot reserve; then a full disk is noticed by a write instead.
             Err(rustix::io::Errno::OPNOTSUPP) => self.file.set_len(len),
             result => Ok(result?),
