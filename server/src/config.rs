@@ -251,6 +251,11 @@ impl Settings {
         check("connections_max", connections_max, connections_max > 0, "nobody could connect")?;
         let snapshot_records = self.snapshot_records.unwrap_or(limits::SNAPSHOT_RECORDS);
         check("snapshot_records", snapshot_records, snapshot_records >= 1_000, "it must be at least 1000")?;
+        let snapshot_bytes = self.snapshot_bytes.map_or(limits::SNAPSHOT_BYTES, |size| size.0);
+        check("snapshot_bytes", snapshot_bytes, snapshot_bytes >= MIB, "it must be at least 1MiB")?;
+        let read_timeout_ms = self.read_timeout_ms.unwrap_or(30_000);
+        let patience = "it must be at least 1000, so that a client has time to read";
+        check("read_timeout_ms", read_timeout_ms, read_timeout_ms >= 1_000, patience)?;
         let least = 2 * outbox.low_water_bytes;
         check("watch_bytes", watch_bytes_max, watch_bytes_max >= least, "it must be at least 256KiB")?;
         let room = "it must hold what two watches may have";
@@ -266,10 +271,10 @@ impl Settings {
             connections_max,
             history_bytes: bytes(self.history_bytes, limits::HISTORY_BYTES),
             snapshot_records,
-            snapshot_bytes: self.snapshot_bytes.map_or(limits::SNAPSHOT_BYTES, |size| size.0),
+            snapshot_bytes,
             segment_bytes: segment,
             outbox: OutboxLimits { bytes_max, watch_bytes_max, ..outbox },
-            read_timeout: Duration::from_millis(self.read_timeout_ms.unwrap_or(30_000)),
+            read_timeout: Duration::from_millis(read_timeout_ms),
         })
     }
 }

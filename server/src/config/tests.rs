@@ -85,6 +85,9 @@ fn values_that_make_no_sense_are_refused_with_a_reason() {
     check(&["--watch-bytes", "1KiB"], "256KiB");
     check(&["--outbox-bytes", "1MiB"], "two watches");
     check(&["--connections-max", "0"], "nobody");
+    check(&["--snapshot-records", "0"], "at least 1000");
+    check(&["--snapshot-bytes", "0"], "at least 1MiB");
+    check(&["--read-timeout-ms", "0"], "time to read");
     check(&["--http", "nonsense"], "ADDRESS:PORT");
     let error = resolve_file("http = 7", &[]).unwrap_err();
     assert!(error.contains("line 1"), "{error}");
