@@ -8,6 +8,7 @@
 //!
 //! One Channel message is one item here, however many operations it holds, and an item costs one uncontended lock.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -88,8 +89,10 @@ struct Lanes {
     /// Within `clients`.
     operations: usize,
     bytes: usize,
-    /// Doors that wait for room, in the order in which they came.
-    waiting: Vec<Waker>,
+    /// Who waits for room, in the order in which they came.
+    waiting: BTreeMap<u64, Waker>,
+    /// Given out in `waiting`.
+    places: u64,
     driver: Option<Waker>,
     closed: bool,
 }
@@ -151,12 +154,12 @@ impl Inbox {
         let began = Instant::now();
         let ticket = self.shared.calls.begin(request.deadline_ms);
         let bytes = request.charge();
-        let mut item = Some(ClientItem::Call { tag: ticket.tag(), request });
+        let mut entering = self.shared.enter(ClientItem::Call { tag: ticket.tag(), request }, 1, bytes);
         let answer = std::future::poll_fn(|cx| {
             if let Poll::Ready(answer) = ticket.poll(cx) {
                 return Poll::Ready(answer);
             }
-            match self.shared.poll_enqueue(cx, &mut item, 1, bytes) {
+            match entering.poll(cx) {
                 Poll::Ready(Err(Closed)) => Poll::Ready(Answer::shutting_down()),
                 Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
             }
@@ -229,13 +232,14 @@ impl OutboxSender {
     pub async fn send(&self, batch: Vec<(Tag, Request)>) -> Result<(), Closed> {
         let operations = batch.len();
         let bytes = batch.iter().map(|(_, request)| request.charge()).sum();
-        let mut item = Some(ClientItem::Requests { mailbox: Arc::clone(&self.mailbox), batch });
+        let item = ClientItem::Requests { mailbox: Arc::clone(&self.mailbox), batch };
+        let mut entering = self.shared.enter(item, operations, bytes);
         std::future::poll_fn(|cx| {
             if self.mailbox.is_closed() {
                 return Poll::Ready(Err(Closed));
             }
             std::task::ready!(self.mailbox.poll_writable(cx));
-            self.shared.poll_enqueue(cx, &mut item, operations, bytes)
+            entering.poll(cx)
         })
         .await
     }
@@ -310,7 +314,7 @@ impl Shared {
         (lanes.operations, lanes.bytes) = (0, 0);
         let waiting = std::mem::take(&mut lanes.waiting);
         drop(lanes);
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_values().for_each(Waker::wake);
         Poll::Ready(())
     }
 
@@ -336,7 +340,7 @@ impl Shared {
             lanes.closed = true;
             std::mem::take(&mut lanes.waiting)
         });
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_values().for_each(Waker::wake);
     }
 
     fn ready(&self, outbox: OutboxId) {
@@ -353,30 +357,9 @@ impl Shared {
         })
     }
 
-    /// Enqueues `item`, if it was not before, once there is room.
-    fn poll_enqueue(
-        &self,
-        cx: &mut Context<'_>,
-        item: &mut Option<ClientItem>,
-        operations: usize,
-        bytes: usize,
-    ) -> Poll<Result<(), Closed>> {
-        if item.is_none() {
-            return Poll::Ready(Ok(()));
-        }
-        self.with_lanes(|lanes| {
-            if lanes.closed {
-                return Poll::Ready(Err(Closed));
-            }
-            if lanes.operations >= OPERATIONS_MAX || lanes.bytes >= BYTES_MAX {
-                lanes.waiting.push(cx.waker().clone());
-                return Poll::Pending;
-            }
-            lanes.operations += operations;
-            lanes.bytes += bytes;
-            lanes.clients.extend(item.take());
-            Poll::Ready(Ok(()))
-        })
+    /// An item that is to go into the client lane once there is room.
+    fn enter(&self, item: ClientItem, operations: usize, bytes: usize) -> Entering<'_> {
+        Entering { shared: self, item: Some(item), operations, bytes, place: None }
     }
 
     /// Changes the lanes, then wakes the driver if it waits.
@@ -389,5 +372,82 @@ impl Shared {
             driver.wake();
         }
         result
+    }
+}
+
+/// An item on its way into the client lane. Dropping it gives up its place among those who wait.
+struct Entering<'a> {
+    shared: &'a Shared,
+    /// `None` once it is there.
+    item: Option<ClientItem>,
+    operations: usize,
+    bytes: usize,
+    /// Among those who wait, if it ever had to: it is kept until there is room.
+    place: Option<u64>,
+}
+
+impl Entering<'_> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        if self.item.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        self.shared.with_lanes(|lanes| {
+            if lanes.closed {
+                return Poll::Ready(Err(Closed));
+            }
+            if lanes.operations >= OPERATIONS_MAX || lanes.bytes >= BYTES_MAX {
+                lanes.places += u64::from(self.place.is_none());
+                let place = *self.place.get_or_insert(lanes.places);
+                lanes.waiting.entry(place).or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
+                return Poll::Pending;
+            }
+            lanes.operations += self.operations;
+            lanes.bytes += self.bytes;
+            lanes.clients.extend(self.item.take());
+            Poll::Ready(Ok(()))
+        })
+    }
+}
+
+impl Drop for Entering<'_> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            let waker = self.shared.lanes.lock().waiting.remove(&place);
+            // A waker may run anything when it is dropped, which is not for under a lock.
+            drop(waker);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_types::{Caller, Op};
+
+    use super::*;
+
+    #[test]
+    fn who_waits_for_room_holds_one_place_and_gives_it_up() {
+        let inbox = Inbox::new(ClusterId(1), ServerId(1), 1, Clock::start(), OutboxLimits::default());
+        let mut cx = Context::from_waker(Waker::noop());
+        let item = || ClientItem::Closed(OutboxId(9));
+        let mut full = inbox.shared.enter(item(), OPERATIONS_MAX, 0);
+        assert_eq!(full.poll(&mut cx), Poll::Ready(Ok(())));
+        let waiting = || inbox.shared.lanes.lock().waiting.keys().copied().collect::<Vec<_>>();
+        let mut first = inbox.shared.enter(item(), 1, 0);
+        let request = Request { deadline_ms: u64::MAX, ..Request::new(Op::Sync, Arc::new(Caller::anonymous())) };
+        let mut second = Box::pin(inbox.call(request));
+        for _ in 0..100 {
+            assert_eq!(first.poll(&mut cx), Poll::Pending);
+            assert!(second.as_mut().poll(&mut cx).is_pending());
+        }
+        assert_eq!(waiting(), [1, 2]);
+        drop(second);
+        assert_eq!(waiting(), [1]);
+        let mut drained = Drained::default();
+        assert!(inbox.shared.poll_drain(&mut cx, true, &mut drained).is_ready());
+        assert!(waiting().is_empty());
+        assert_eq!(first.poll(&mut cx), Poll::Ready(Ok(())));
+        drop(first);
+        assert_eq!(inbox.shared.lanes.lock().clients.len(), 1);
     }
 }
