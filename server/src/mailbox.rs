@@ -80,6 +80,10 @@ impl Mailbox {
         lagged: &mut Vec<(OutboxId, WatchId)>,
     ) -> bool {
         let mut state = self.state.lock();
+        if state.outbox.is_lost() {
+            // That was said already.
+            return false;
+        }
         if state.outbox.is_empty() {
             state.unread_since_ms = now_ms;
         }

@@ -132,3 +132,12 @@ fn a_closed_mailbox_gives_what_it_holds_and_then_says_so() {
     let (deliveries, taken) = fixture.take(1, 0).unwrap();
     assert!(deliveries.is_empty() && taken.popped.closed);
 }
+
+#[test]
+fn a_client_is_given_up_once() {
+    let fixture = Fixture::new();
+    let pushes = (0..40).filter(|_| fixture.push(1, 1024 * 1024, 0)).count();
+    assert_eq!(pushes, 1);
+    let (deliveries, taken) = fixture.take(usize::MAX, 0).unwrap();
+    assert!(matches!(deliveries[..], [Delivery::Close(_)]) && taken.popped.closed);
+}

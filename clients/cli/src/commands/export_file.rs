@@ -235,7 +235,7 @@ mod tests {
         };
         let [head, first, second, end] = lines();
         check("", "EOF while parsing a value");
-        check("{}", "missing field `quorate_export`");
+        check("{}", "missing field");
         check(&whole().replacen("container", "contained", 2), "unknown variant `contained`");
         check(&whole()[..whole().len() - 1], "EOF while parsing an object at line 2");
         check(&file(&[head.clone(), first.clone()]), "cut off");
