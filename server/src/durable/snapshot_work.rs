@@ -45,7 +45,11 @@ impl<D: Disk> SnapshotWork<D> {
                 let info = writer.finish(&footer)?;
                 let zxid = info.position.zxid;
                 self.snapshots.add(info);
-                let oldest_kept = self.snapshots.purge()?;
+                // This one is there, whatever becomes of the older ones: the next snapshot tries again to remove them.
+                let oldest_kept = self.snapshots.purge().unwrap_or_else(|error| {
+                    tracing::warn!(error = %error, "older snapshots could not be removed");
+                    None
+                });
                 Ok(Some(DiskInput::SnapshotWritten { zxid, oldest_kept }))
             }
         }
