@@ -71,29 +71,22 @@ impl Calls {
 
     /// Answers the calls whose deadline has passed.
     pub(crate) fn expire(&self, now_ms: u64) {
-        let mut wakers = Vec::new();
-        let mut table = self.table.lock();
-        for slot in &mut table.slots {
-            if slot.deadline_ms <= now_ms && matches!(slot.state, SlotState::Waiting(_)) {
-                let error = Error::new(Code::DeadlineExceeded, "the deadline passed before there was an answer");
-                wakers.extend(slot.answer(Answer { zxid: Zxid::ZERO, response: Err(error) }));
-            }
-        }
-        drop(table);
-        wakers.into_iter().for_each(Waker::wake);
+        let error = || Error::new(Code::DeadlineExceeded, "the deadline passed before there was an answer");
+        self.fail(|slot| slot.deadline_ms <= now_ms, error);
     }
 
     /// Answers all calls in the same way: the server stops.
     pub(crate) fn abandon(&self) {
-        self.expire_all(&Error::new(Code::Unavailable, "the server is shutting down"));
+        self.fail(|_| true, || Error::new(Code::Unavailable, "the server is shutting down"));
     }
 
-    fn expire_all(&self, error: &Error) {
+    /// Answers the calls that wait and that are meant.
+    fn fail(&self, is_meant: impl Fn(&Slot) -> bool, error: impl Fn() -> Error) {
         let mut wakers = Vec::new();
         let mut table = self.table.lock();
         for slot in &mut table.slots {
-            if matches!(slot.state, SlotState::Waiting(_)) {
-                wakers.extend(slot.answer(Answer { zxid: Zxid::ZERO, response: Err(error.clone()) }));
+            if matches!(slot.state, SlotState::Waiting(_)) && is_meant(slot) {
+                wakers.extend(slot.answer(Answer { zxid: Zxid::ZERO, response: Err(error()) }));
             }
         }
         drop(table);
