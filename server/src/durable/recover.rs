@@ -3,7 +3,7 @@
 use quorate_replica::{Base, Config, Recovery};
 use quorate_storage::{Disk, LogError, OpenError, Options, SnapshotError, Storage};
 use quorate_tree::{SnapshotDecoder, Tree};
-use quorate_types::{ClusterId, ServerId, Zxid};
+use quorate_types::{ClusterId, Epoch, ServerId, Zxid};
 use quorate_zab::Promise;
 use thiserror::Error;
 
@@ -44,6 +44,19 @@ pub enum RecoverError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The meta record is of an earlier time than the log: both copies of the newest one are damaged.
+    #[error(
+        "the log goes on to zxid {last}, but the meta record has promised nothing beyond epoch {epoch}: it is older than \
+         the log, and what this server promised since is lost. In an ensemble, let it start over and copy the history from \
+         its peers; a standalone server has to be restored from a backup",
+        epoch = promised.0
+    )]
+    Promise {
+        /// What the meta record says.
+        promised: Epoch,
+        /// The last record of the log.
+        last: Zxid,
+    },
     /// What the log leads to is not what its writer had.
     #[error(
         "after replaying the log up to zxid {zxid} the state differs from the one that was recorded there; this server \
@@ -82,6 +95,9 @@ pub fn recover<D: Disk>(
             (tree, Base { zxid, chain: info.position.chain, epochs: header.epochs.clone() })
         }
     };
+    if found.meta.accepted_epoch < found.last.zxid.epoch() {
+        return Err(RecoverError::Promise { promised: found.meta.accepted_epoch, last: found.last.zxid });
+    }
     let promise = Promise { epoch: found.meta.accepted_epoch, leader: found.meta.accepted_leader };
     let (incarnation, cluster, at_snapshot) = (config.incarnation, config.cluster, base.zxid);
     let mut after = log.start_before(at_snapshot, config.history_bytes as u64).zxid;
@@ -104,4 +120,28 @@ pub fn recover<D: Disk>(
     }
     let log = LogWork::new(log, meta, incarnation);
     Ok(Recovered { recovery, log, snapshots: SnapshotWork::new(snapshots, cluster), found })
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_storage::sim::Faults;
+    use quorate_storage::{Hints, Salt, SimDisk};
+    use quorate_types::{Frame, FrameKind};
+
+    use super::*;
+
+    #[test]
+    fn a_log_that_is_newer_than_what_was_promised_is_refused() {
+        let disk = SimDisk::new(1, Faults::default());
+        Storage::initialize(disk.clone(), ClusterId(1), ServerId(1), Salt(1)).unwrap();
+        let (mut storage, _) = Storage::open(disk.clone(), &Options::default()).unwrap();
+        let marker = Frame::encode(FrameKind::Marker, Zxid::new(Epoch(1), 0), 0, b"");
+        storage.log.append(&[marker], &Hints::default()).unwrap();
+        drop(storage);
+        let config = |server, cluster| Config::new(server, cluster, 1);
+        match recover(disk, &Options::default(), config, |_, _| {}).map(|recovered| recovered.found) {
+            Err(RecoverError::Promise { promised: Epoch(0), last }) => assert_eq!(last, Zxid::new(Epoch(1), 0)),
+            other => panic!("{other:?}"),
+        }
+    }
 }
