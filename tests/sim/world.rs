@@ -113,7 +113,8 @@ impl World {
         }
         let quiet = Faults { write_error: 0, sync_error: 0, ..swarm.faults.clone() };
         let disk = SimDisk::new(rng.next_u64(), quiet);
-        Storage::initialize(disk.clone(), CLUSTER, SERVER, Salt(rng.next_u64())).expect("a new disk can be initialized");
+        Storage::initialize(disk.clone(), CLUSTER, SERVER, Salt(rng.next_u64()))
+            .expect("a new disk can be initialized");
         let now = Now { monotonic_ms: 1_000_000, wall_ms: 1_700_000_000_000 };
         World {
             verbose,
