@@ -5,7 +5,8 @@
 //! the next turns' records gather. The loop never waits for anybody but the inbox and the clock.
 //!
 //! Only the client lane is held up, in two ways: as a whole while the replica is busy (so much is on its way to the disk
-//! that more would only wait there), and for one client whose replies are not read (its requests are *parked*).
+//! that more would only wait there), and for one client (its requests are *parked*) whose replies are not read, or who
+//! asks for more at once than a turn should do and takes *turns* with the others for the rest.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
@@ -15,7 +16,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use quorate_replica::outbox::response_bytes;
 use quorate_replica::{ClientInput, Delivery, Effects, Input, Order, Replica, limits};
 use quorate_types::{Code, Error, Now, OutboxId, Request, Tag, WatchId};
 use tokio::time::{Interval, MissedTickBehavior};
@@ -29,9 +29,6 @@ use crate::metrics::Metrics;
 /// Operations of clients that one turn steps at most: some milliseconds, so that doors get their turn as well.
 const TURN_OPERATIONS_MAX: usize = 4_096;
 
-/// Bytes of replies that one turn makes at most: the memory that a turn can take before it sees who reads.
-const TURN_REPLY_BYTES_MAX: usize = 4 * 1024 * 1024;
-
 /// A turn longer than this keeps everybody waiting: it is counted.
 const STALL: Duration = Duration::from_millis(20);
 
@@ -44,7 +41,7 @@ const IDLE_PLACES: usize = 256;
 /// How long a stop waits for what is under way.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
-/// Requests of one client that wait until it has read its replies.
+/// Requests of one client that wait until it has read its replies, or others have had their turn.
 type Parked = VecDeque<(Tag, Request)>;
 
 /// The one task that changes the replica's state.
@@ -61,6 +58,10 @@ pub(crate) struct Driver {
     parked: HashMap<OutboxId, Parked>,
     /// Drained, but not stepped yet.
     backlog: VecDeque<ClientItem>,
+    /// With parked requests that only wait for another turn, each once.
+    taking_turns: VecDeque<OutboxId>,
+    /// Whether these were last before the others.
+    others_next: bool,
     /// Canceled by their outboxes; stepped before anything else, so that the replica says no more to them.
     lagged: Vec<(OutboxId, WatchId)>,
     lost: Vec<OutboxId>,
@@ -73,14 +74,6 @@ pub(crate) struct Driver {
     drained_ms: u64,
     /// Whatever a client had sent before this moment was stepped.
     heard_ms: u64,
-}
-
-/// What is left of a turn for clients.
-struct Allowance {
-    operations: usize,
-    reply_bytes: usize,
-    /// Deliveries that were charged already.
-    charged: usize,
 }
 
 impl Driver {
@@ -96,6 +89,8 @@ impl Driver {
             mailboxes: HashMap::default(),
             parked: HashMap::new(),
             backlog: VecDeque::new(),
+            taking_turns: VecDeque::new(),
+            others_next: false,
             lagged: Vec::new(),
             lost: Vec::new(),
             effects,
@@ -138,7 +133,7 @@ impl Driver {
         mut stopped: Option<Pin<&mut WaitForCancellationFuture<'_>>>,
     ) -> bool {
         let is_behind = self.replica.has_work() || !self.lagged.is_empty() || !self.lost.is_empty();
-        let goes_on = is_behind || (!self.backlog.is_empty() && !self.replica.is_busy());
+        let goes_on = is_behind || (self.is_behind_clients() && !self.replica.is_busy());
         if goes_on {
             // Doors and sockets have their turn between two of ours.
             tokio::task::yield_now().await;
@@ -184,7 +179,7 @@ impl Driver {
     }
 
     fn tick(&mut self, now: Now) {
-        if self.backlog.is_empty() {
+        if !self.is_behind_clients() {
             self.heard_ms = self.drained_ms;
         }
         self.replica.step(Input::Tick { heard_ms: self.heard_ms }, now, &mut self.effects);
@@ -214,33 +209,61 @@ impl Driver {
     }
 
     fn step_clients(&mut self, now: Now) {
-        let mut allowance =
-            Allowance { operations: TURN_OPERATIONS_MAX, reply_bytes: TURN_REPLY_BYTES_MAX, charged: 0 };
+        let mut operations = TURN_OPERATIONS_MAX;
+        // Neither those who ask for a lot nor all the others can take every turn whole.
+        let others_first = std::mem::replace(&mut self.others_next, false);
+        if !others_first && !self.taking_turns.is_empty() {
+            self.others_next = true;
+            self.step_taking_turns(now, &mut operations);
+        }
+        self.step_others(now, &mut operations);
+        if others_first {
+            self.step_taking_turns(now, &mut operations);
+        }
+    }
+
+    fn step_taking_turns(&mut self, now: Now, operations: &mut usize) {
+        for _ in 0..self.taking_turns.len() {
+            if self.replica.is_busy() || !self.has_time(*operations) {
+                return;
+            }
+            if let Some(outbox) = self.taking_turns.pop_front() {
+                self.step_item(ClientItem::Unpark(outbox), now, operations);
+            }
+        }
+    }
+
+    fn step_others(&mut self, now: Now, operations: &mut usize) {
         while !self.replica.is_busy()
-            && allowance.is_left()
+            && self.has_time(*operations)
             && let Some(item) = self.backlog.pop_front()
         {
-            self.step_item(item, now, &mut allowance);
+            self.step_item(item, now, operations);
         }
         let mut items = std::mem::take(&mut self.drained.clients);
         let mut rest = items.drain(..);
         while self.backlog.is_empty()
             && !self.replica.is_busy()
-            && allowance.is_left()
+            && self.has_time(*operations)
             && let Some(item) = rest.next()
         {
-            self.step_item(item, now, &mut allowance);
+            self.step_item(item, now, operations);
         }
         self.backlog.extend(rest);
         self.drained.clients = items;
     }
 
-    fn step_item(&mut self, item: ClientItem, now: Now, allowance: &mut Allowance) {
+    /// Whether the turn has time for another operation.
+    fn has_time(&self, operations: usize) -> bool {
+        operations > 0 && !self.replica.is_flush_due()
+    }
+
+    fn step_item(&mut self, item: ClientItem, now: Now, operations: &mut usize) {
         match item {
             ClientItem::Call { tag, request } => {
-                self.step_request(self.calls, tag, request, now, allowance);
+                self.step_request(self.calls, tag, request, now, operations);
             }
-            ClientItem::Requests { mailbox, batch } => self.step_requests(&mailbox, batch, now, allowance),
+            ClientItem::Requests { mailbox, batch } => self.step_requests(&mailbox, batch, now, operations),
             ClientItem::Open { mailbox, order } => {
                 let outbox = mailbox.id();
                 self.mailboxes.insert(outbox, mailbox);
@@ -250,7 +273,10 @@ impl Driver {
                 if let Some(mailbox) = self.mailboxes.get(&outbox).cloned()
                     && let Some(parked) = self.parked.remove(&outbox)
                 {
-                    self.step_requests(&mailbox, parked, now, allowance);
+                    self.step_requests(&mailbox, parked, now, operations);
+                    if !self.parked.contains_key(&outbox) {
+                        mailbox.release();
+                    }
                 }
             }
             ClientItem::Closed(outbox) => self.close(outbox, now),
@@ -262,7 +288,7 @@ impl Driver {
         mailbox: &Arc<Mailbox>,
         batch: impl IntoIterator<Item = (Tag, Request)>,
         now: Now,
-        allowance: &mut Allowance,
+        operations: &mut usize,
     ) {
         let outbox = mailbox.id();
         if !self.mailboxes.contains_key(&outbox) {
@@ -276,22 +302,23 @@ impl Driver {
             return;
         }
         let mut batch = batch.into_iter();
-        while allowance.is_left()
+        while self.has_time(*operations)
             && let Some((tag, request)) = batch.next()
         {
-            self.step_request(outbox, tag, request, now, allowance);
+            self.step_request(outbox, tag, request, now, operations);
         }
-        let rest: Vec<_> = batch.collect();
+        let rest: Parked = batch.collect();
         if !rest.is_empty() {
-            // Ahead of everything else of this client.
-            self.backlog.push_front(ClientItem::Requests { mailbox: Arc::clone(mailbox), batch: rest });
+            mailbox.hold();
+            self.parked.insert(outbox, rest);
+            self.taking_turns.push_back(outbox);
         }
     }
 
-    fn step_request(&mut self, outbox: OutboxId, tag: Tag, request: Request, now: Now, allowance: &mut Allowance) {
+    fn step_request(&mut self, outbox: OutboxId, tag: Tag, request: Request, now: Now, operations: &mut usize) {
         self.metrics.request(&request.op);
         self.replica.step(Input::Client(ClientInput::Request { outbox, tag, request }), now, &mut self.effects);
-        allowance.charge(&self.effects.outbox);
+        *operations = operations.saturating_sub(1);
     }
 
     fn close(&mut self, outbox: OutboxId, now: Now) {
@@ -346,10 +373,15 @@ impl Driver {
         }
     }
 
+    /// Whether clients wait who could have been heard, but for the length of a turn.
+    fn is_behind_clients(&self) -> bool {
+        !self.backlog.is_empty() || !self.taking_turns.is_empty()
+    }
+
     /// Whether everything that was accepted is done.
     fn is_settled(&self) -> bool {
         let status = self.replica.status();
-        let is_heard = self.inbox.shared().is_drained() && self.drained.clients.is_empty() && self.backlog.is_empty();
+        let is_heard = self.inbox.shared().is_drained() && self.drained.clients.is_empty() && !self.is_behind_clients();
         is_heard && status.durable == status.logged
     }
 
@@ -362,22 +394,5 @@ impl Driver {
         }
         self.mailboxes.clear();
         self.inbox.shared().calls.abandon();
-    }
-}
-
-impl Allowance {
-    fn is_left(&self) -> bool {
-        self.operations > 0 && self.reply_bytes > 0
-    }
-
-    /// Counts one operation and the replies that it led to.
-    fn charge(&mut self, deliveries: &[(OutboxId, Delivery)]) {
-        self.operations -= 1;
-        for (_, delivery) in &deliveries[self.charged.min(deliveries.len())..] {
-            if let Delivery::Reply { response: response @ Ok(_), .. } = delivery {
-                self.reply_bytes = self.reply_bytes.saturating_sub(response_bytes(response));
-            }
-        }
-        self.charged = deliveries.len();
     }
 }

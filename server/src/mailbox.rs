@@ -29,13 +29,21 @@ struct State {
     outbox: Outbox,
     /// The door's task, if it waits for a delivery.
     reader: Option<Waker>,
-    /// The door's task that waits for the outbox to be read before it sends more requests.
+    /// The door's task that waits until it may send more requests.
     writer: Option<Waker>,
     /// Since when there is something to take that the door has not looked at.
     unread_since_ms: u64,
     /// The driver holds requests back until this much is read.
     parked: bool,
+    /// The driver holds requests back that only wait for their turn.
+    held: bool,
     connection: Option<Connection>,
+}
+
+impl State {
+    fn is_writable(&self) -> bool {
+        self.outbox.bytes() <= HIGH_WATER_BYTES && !self.held
+    }
 }
 
 /// What a door found.
@@ -53,6 +61,7 @@ impl Mailbox {
             writer: None,
             unread_since_ms: 0,
             parked: false,
+            held: false,
             connection: None,
         };
         Mailbox { id, state: Mutex::new(state), closed: AtomicBool::new(false) }
@@ -130,6 +139,22 @@ impl Mailbox {
         state.parked
     }
 
+    /// No further request should be sent: enough of them wait for their turn already.
+    pub(crate) fn hold(&self) {
+        self.state.lock().held = true;
+    }
+
+    /// Requests may be sent again.
+    pub(crate) fn release(&self) {
+        let mut state = self.state.lock();
+        state.held = false;
+        let writer = if state.is_writable() { state.writer.take() } else { None };
+        drop(state);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+    }
+
     /// Takes what there is, in order, up to about `bytes_max` bytes.
     pub(crate) fn poll_take(
         &self,
@@ -153,7 +178,7 @@ impl Mailbox {
         state.unread_since_ms = now_ms;
         let is_low = state.outbox.bytes() <= HIGH_WATER_BYTES;
         let unpark = is_low && std::mem::take(&mut state.parked);
-        let writer = if is_low { state.writer.take() } else { None };
+        let writer = if state.is_writable() { state.writer.take() } else { None };
         drop(state);
         if popped.closed {
             self.close();
@@ -164,10 +189,10 @@ impl Mailbox {
         Poll::Ready(Taken { popped, unpark })
     }
 
-    /// Waits until so little is unread that the client may ask for more.
+    /// Waits until so little is unread, and waits for its turn, that the client may ask for more.
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state.lock();
-        if state.outbox.bytes() <= HIGH_WATER_BYTES || self.is_closed() {
+        if state.is_writable() || self.is_closed() {
             return Poll::Ready(());
         }
         state.writer = Some(cx.waker().clone());

@@ -11,6 +11,7 @@
 //! | [`recovery`] | how a replica comes out of a snapshot and a log |
 //! | `writes` | request -> txn -> proposal; committed record -> state -> events and reply |
 //! | `locals` | what this server answers by itself: reads, sessions' attachments, watches |
+//! | `effort`, `counting` | what keeps one client's large questions from delaying all others |
 //! | `lanes` | the order of replies within an outbox |
 //! | `sessions` | who is alive, and which outbox speaks for whom |
 //! | [`history`], `watch` | the window of past changes, and everybody who is told of changes |
@@ -29,7 +30,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod counting;
 pub mod effect;
+mod effort;
 pub mod history;
 pub mod input;
 mod lanes;

@@ -61,3 +61,10 @@ pub const REAP_SUSPENSION_MS: u64 = 60_000;
 
 /// The interval of progress markers that a watch gets unless it asks, in milliseconds.
 pub const PROGRESS_MS: u32 = 10_000;
+
+/// What the answers of one turn may take before others have their turn: bytes of replies, or work that takes as long.
+/// Some milliseconds, and the memory that a turn can fill before it sees who reads.
+pub const EFFORT_BYTES: usize = 4 * 1024 * 1024;
+
+/// Counts of large subtrees that may wait for one another.
+pub const COUNTS_WAITING_MAX: usize = 1_000;

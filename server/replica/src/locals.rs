@@ -3,12 +3,18 @@
 //! A read waits for what it asked for (`min_zxid`, a leader that is certain) and for nothing else.
 
 use alloc::format;
+use alloc::string::String;
+use bytes::Bytes;
+use quorate_types::codec::STAT_BYTES;
+use quorate_types::limits::{CHILDREN_PAGE_MAX, PAGE_BYTES_MAX};
 use quorate_types::{
-    Code, Consistency, Error, Now, Op, OutboxId, ReadOp, Reply, Request, Response, SessionId, StreamWatch, Tag,
-    WatchOp, Zxid,
+    Caller, Child, Code, Consistency, Error, Now, Op, OutboxId, ReadOp, Reply, Request, Response, SessionId,
+    StreamWatch, Tag, WatchOp, Zxid,
 };
 
+use crate::counting::Asked;
 use crate::effect::{Delivery, Effects, SessionEnd};
+use crate::effort::Effort;
 use crate::limits;
 use crate::replica::{Parked, Replica, session_expired};
 
@@ -88,8 +94,14 @@ impl Replica {
     ) -> Option<(Zxid, Response)> {
         let session = request.session.map_or(SessionId::NONE, |(id, _)| id);
         let response = match request.op {
+            Op::Read { op: ReadOp::CountDescendants { path }, .. } => {
+                let Request { caller, deadline_ms, .. } = request;
+                return self.count(Asked { outbox, tag, caller, path, deadline_ms });
+            }
             Op::Read { op, watch } => {
-                let response = self.read(&op, &request.caller, session);
+                let mut effort = Effort::default();
+                let response = self.read(&op, &request.caller, session, &mut effort);
+                self.effort.add(effort);
                 let watching = match watch {
                     true => self.watches.after_read(outbox, &request.caller, &op, &response),
                     false => Ok(()),
@@ -116,33 +128,51 @@ impl Replica {
         self.at_once(response)
     }
 
-    fn read(&self, op: &ReadOp, caller: &quorate_types::Caller, session: SessionId) -> Response {
+    fn read(&self, op: &ReadOp, caller: &Caller, session: SessionId, effort: &mut Effort) -> Response {
         if matches!(op, ReadOp::Ephemerals { .. }) && !session.is_some() {
             return Err(Error::new(Code::SessionRequired, "ephemerals belong to a session, and none was named"));
         }
-        self.tree.read(op, caller, session)
+        let response = self.tree.read(op, caller, session);
+        effort.answer(&response);
+        effort.look_at(match op {
+            ReadOp::Ephemerals { .. } => self.tree.session(session).map_or(0, |session| session.ephemerals as usize),
+            ReadOp::CountDescendants { .. } => CHILDREN_PAGE_MAX as usize,
+            ReadOp::Get { .. } | ReadOp::Exists { .. } | ReadOp::Children { .. } | ReadOp::GetAcl { .. } => 0,
+        });
+        response
     }
 
-    fn multi_read(&self, ops: &[ReadOp], caller: &quorate_types::Caller, session: SessionId) -> Response {
-        let mut room = quorate_types::limits::PAGE_BYTES_MAX;
+    /// The results up to a page's worth of bytes and a turn's worth of effort. What comes later is not even looked at.
+    fn multi_read(&mut self, ops: &[ReadOp], caller: &Caller, session: SessionId) -> Response {
+        let mut room = PAGE_BYTES_MAX;
+        let mut effort = Effort::default();
         let read = |op| {
-            let response = self.read(op, caller, session);
-            let bytes = response.as_ref().map_or(0, size_of_reply);
-            if bytes > room {
-                room = 0;
-                return Err(Error::new(Code::TooLarge, "the results before this one fill the reply; ask for fewer"));
+            let full = || Error::new(Code::TooLarge, "the results before this one fill the reply; ask for fewer");
+            if room == 0 || effort.is_spent() {
+                return Err(full());
             }
-            room -= bytes;
-            response
+            let response = self.read(op, caller, session, &mut effort);
+            match room.checked_sub(response.as_ref().map_or(0, size_of_reply)) {
+                Some(left) => {
+                    room = left;
+                    response
+                }
+                None => {
+                    room = 0;
+                    Err(full())
+                }
+            }
         };
-        Ok(Reply::MultiRead(ops.iter().map(read).collect()))
+        let responses = ops.iter().map(read).collect();
+        self.effort.add(effort);
+        Ok(Reply::MultiRead(responses))
     }
 
     fn watch(
         &mut self,
         outbox: OutboxId,
         tag: Tag,
-        caller: &alloc::sync::Arc<quorate_types::Caller>,
+        caller: &alloc::sync::Arc<Caller>,
         op: &WatchOp,
         now: Now,
         out: &mut Effects,
@@ -185,11 +215,17 @@ impl Replica {
         Ok(Reply::Session { id, timeout_ms })
     }
 
-    /// Goes on with parked requests that need wait no longer.
+    /// Whether parked requests need wait no longer.
+    pub(crate) fn has_parked_to_wake(&self) -> bool {
+        let first = self.waiting.parked.first_key_value();
+        self.is_established() && first.is_some_and(|((zxid, _), _)| *zxid <= self.tree.applied())
+    }
+
+    /// Goes on with parked requests that need wait no longer, as far as one turn goes.
     pub(crate) fn wake_parked(&mut self, now: Now, out: &mut Effects) {
         let is_established = self.is_established();
         while let Some(entry) = self.waiting.parked.first_entry() {
-            if entry.key().0 > self.tree.applied() || !is_established {
+            if entry.key().0 > self.tree.applied() || !is_established || self.effort.is_spent() {
                 return;
             }
             let Parked { outbox, tag, request, .. } = entry.remove();
@@ -216,7 +252,7 @@ impl Replica {
     }
 }
 
-fn deadline_exceeded() -> Error {
+pub(crate) fn deadline_exceeded() -> Error {
     Error::new(Code::DeadlineExceeded, "the deadline passed before the request could be answered")
 }
 
@@ -224,14 +260,14 @@ fn no_session() -> Error {
     Error::new(Code::SessionRequired, "the request needs a session and names none")
 }
 
-/// Bytes of data and names that a reply brings.
+/// Bytes that a reply brings, as a page counts them: data, names and the stats of children.
 fn size_of_reply(reply: &Reply) -> usize {
+    let data = |child: &Child| child.data.iter().flatten().map(Bytes::len).sum::<usize>();
+    let size_of_child = |child: &Child| child.name.len() + child.stat.map_or(0, |_| STAT_BYTES) + data(child);
     match reply {
-        Reply::Data { data, .. } => data.as_ref().map_or(0, bytes::Bytes::len),
-        Reply::Children { children, .. } => children
-            .iter()
-            .map(|child| child.name.len() + child.data.iter().flatten().map(bytes::Bytes::len).sum::<usize>())
-            .sum(),
+        Reply::Data { data, .. } => data.as_ref().map_or(0, Bytes::len),
+        Reply::Children { children, .. } => children.iter().map(size_of_child).sum(),
+        Reply::Ephemerals(paths) => paths.iter().map(String::len).sum(),
         Reply::Acl { acl, .. } => acl.iter().map(|entry| entry.scheme.len() + entry.id.len()).sum(),
         _ => 0,
     }

@@ -9,7 +9,9 @@ use quorate_types::{
 };
 use quorate_zab::{Output, Phase, Zab};
 
+use crate::counting::Counting;
 use crate::effect::{Delivery, Effects, Hint};
+use crate::effort::Effort;
 use crate::input::{ClientInput, DiskInput, Input};
 use crate::lanes::Lanes;
 use crate::limits;
@@ -59,7 +61,8 @@ impl Config {
 /// The deterministic core of one server.
 ///
 /// The driver calls [`Replica::step`] for each input, then [`Replica::flush`] once, then carries the effects out. It
-/// does not read the clients' lane while [`Replica::is_busy`], and comes back at once while [`Replica::has_work`].
+/// does not read the clients' lane while [`Replica::is_busy`], nor further in this turn once [`Replica::is_flush_due`],
+/// and comes back at once while [`Replica::has_work`].
 #[derive(Debug)]
 pub struct Replica {
     pub(crate) config: Config,
@@ -78,6 +81,11 @@ pub struct Replica {
     /// moment earlier: what it has decided to deliver by then is still to be applied.
     pub(crate) established: Option<Epoch>,
     has_work: bool,
+    pub(crate) counting: Counting,
+    /// Of the answers since the last flush.
+    pub(crate) effort: Effort,
+    /// Outboxes with a local request whose turn it is, held back because the turn's effort was spent.
+    held_back: VecDeque<OutboxId>,
     /// Scratch, empty between steps.
     pub(crate) outputs: Vec<Output>,
 }
@@ -161,6 +169,9 @@ impl Replica {
             disk_full: false,
             established: None,
             has_work: false,
+            counting: Counting::default(),
+            effort: Effort::default(),
+            held_back: VecDeque::new(),
             outputs: Vec::new(),
         }
     }
@@ -177,11 +188,32 @@ impl Replica {
 
     /// Ends a batch of steps: one slice of whatever is done in slices, and what the log is to know besides records.
     pub fn flush(&mut self, now: Now, out: &mut Effects) {
-        self.has_work = self.watches.work(&mut self.tree, out);
+        self.catch_up(now, out);
+        let is_behind = !self.held_back.is_empty() || self.counting.has_work() || self.has_parked_to_wake();
+        self.has_work = self.watches.work(&mut self.tree, out) || is_behind;
         self.begin_snapshot_if_due(out);
         self.under_way.mark();
         out.hint = Hint { commit: self.zab.commit(), digest: self.tree.digest(), digest_zxid: self.tree.applied() };
-        let _ = now;
+    }
+
+    /// Answers what was held back when an earlier turn's effort was spent, as far as the effort of one turn goes: no
+    /// more and no less, however much the clients that were heard in this turn have asked for.
+    fn catch_up(&mut self, now: Now, out: &mut Effects) {
+        self.effort = Effort::default();
+        self.count_on(now, out);
+        self.wake_parked(now, out);
+        while !self.effort.is_spent()
+            && let Some(outbox) = self.held_back.pop_front()
+        {
+            self.answer_next(outbox, now, out);
+        }
+        self.effort = Effort::default();
+    }
+
+    /// Whether so much was answered since the last flush that clients should wait for the next one.
+    #[must_use]
+    pub fn is_flush_due(&self) -> bool {
+        self.effort.is_spent()
     }
 
     /// Whether so much is on its way to the disk, or waits behind that, that clients have to wait.
@@ -319,11 +351,19 @@ impl Replica {
         now: Now,
         out: &mut Effects,
     ) {
-        if !self.lanes.complete(outbox, tag, zxid, response, out) {
-            return;
+        if self.lanes.complete(outbox, tag, zxid, response, out) {
+            self.answer_next(outbox, now, out);
         }
-        // A local request's own answer comes back here; the loop, not the stack, goes on behind it.
-        while let Some((tag, request)) = self.lanes.next_local(outbox) {
+    }
+
+    /// Answers the local requests at the head of a lane, as far as the turn's effort goes.
+    fn answer_next(&mut self, outbox: OutboxId, now: Now, out: &mut Effects) {
+        loop {
+            if self.effort.is_spent() {
+                return self.held_back.push_back(outbox);
+            }
+            let Some((tag, request)) = self.lanes.next_local(outbox) else { return };
+            // The answer is completed here and not by `local`: a loop goes on behind it, not the stack.
             match self.try_local(outbox, tag, request, now, out) {
                 Some((zxid, response)) => {
                     if !self.lanes.complete(outbox, tag, zxid, response, out) {

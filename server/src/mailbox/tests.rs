@@ -141,3 +141,22 @@ fn a_client_is_given_up_once() {
     let (deliveries, taken) = fixture.take(usize::MAX, 0).unwrap();
     assert!(matches!(deliveries[..], [Delivery::Close(_)]) && taken.popped.closed);
 }
+
+#[test]
+fn whose_requests_wait_for_their_turn_sends_no_more_of_them() {
+    let fixture = Fixture::new();
+    fixture.mailbox.hold();
+    assert!(!fixture.is_writable());
+    // Neither what is read nor what is unread changes that.
+    fixture.push(1, 10, 0);
+    assert_eq!(fixture.wakes(), 0);
+    assert!(fixture.take(usize::MAX, 0).is_some());
+    assert!(!fixture.is_writable());
+    fixture.mailbox.release();
+    assert_eq!(fixture.wakes(), 1);
+    assert!(fixture.is_writable());
+    fixture.push(2, HIGH_WATER_BYTES, 0);
+    fixture.mailbox.hold();
+    fixture.mailbox.release();
+    assert!(!fixture.is_writable());
+}

@@ -277,3 +277,42 @@ async fn a_stop_answers_what_was_accepted_and_tells_every_stream() {
     assert!(server.inbox().call(get("/n99")).await.response.is_ok());
     server.stop().await;
 }
+
+#[tokio::test]
+async fn who_asks_for_a_lot_at_once_takes_turns_with_the_others() {
+    const ASKED: u64 = 60;
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path()).await;
+    let secret = quorate_types::SessionSecret([7; 16]);
+    let opened = server.inbox().call(request(Op::OpenSession { timeout_ms: 60_000, secret })).await.response;
+    let Ok(Reply::Session { id, .. }) = opened else { panic!("{opened:?}") };
+    let in_session = |op| Request { session: Some((id, secret)), ..request(op) };
+    for some in 0..8 {
+        let create = |i| WriteOp::Create {
+            path: ZnodePath::new(format!("/{some}-{i}")).unwrap(),
+            data: None,
+            acl: quorate_types::Acl::OPEN.entries(),
+            mode: CreateMode::Ephemeral,
+            parents: false,
+        };
+        server.inbox().call(in_session(Op::Multi((0..4_000).map(create).collect()))).await.response.unwrap();
+    }
+    // Each of these looks at 32,000 znodes and answers next to nothing.
+    let none = ReadOp::Ephemerals { prefix: "/none".to_owned() };
+    let (sender, mut receiver) = server.inbox().open(Order::Fifo);
+    let batch = (0..ASKED).map(|tag| (Tag(tag), in_session(Op::Read { op: none.clone(), watch: false })));
+    sender.send(batch.collect()).await.unwrap();
+    server.inbox().call(get("/")).await.response.unwrap();
+    let mut answered = Vec::new();
+    tokio::time::timeout(PATIENCE, receiver.next(&mut answered, usize::MAX)).await.unwrap().unwrap();
+    assert!(answered.len() < ASKED as usize / 2, "{} were answered first", answered.len());
+    while answered.len() < ASKED as usize {
+        receiver.next(&mut answered, usize::MAX).await.unwrap();
+    }
+    let tags = answered.iter().map(|delivery| match delivery {
+        Delivery::Reply { tag, response: Ok(Reply::Ephemerals(paths)), .. } if paths.is_empty() => tag.0,
+        other => panic!("{other:?}"),
+    });
+    assert!(tags.eq(0..ASKED), "in order");
+    server.stop().await;
+}

@@ -37,6 +37,7 @@ mod tree;
 // What is done with it.
 pub mod acl;
 mod apply;
+mod count;
 mod pending;
 mod read;
 mod reply;
@@ -49,6 +50,7 @@ mod walk;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use count::Count;
 pub use pending::{Pending, Prepare, Prepared};
 pub use reap::{CONTAINER_GRACE_MS, Reap};
 pub use reply::reply;

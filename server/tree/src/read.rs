@@ -13,6 +13,9 @@ use crate::{Tree, acl};
 /// Bytes that a child's stat adds to a page.
 const STAT_BYTES: usize = quorate_types::codec::STAT_BYTES;
 
+/// Znodes that a count looks at which is to be answered at once; a larger one is what [`Tree::count`] is for.
+const COUNT_AT_ONCE_MAX: usize = CHILDREN_PAGE_MAX as usize;
+
 /// Which part of a list of children is asked for.
 #[derive(Clone, Copy)]
 struct Page<'a> {
@@ -23,7 +26,7 @@ struct Page<'a> {
 }
 
 impl Tree {
-    /// Answers a read from the state at [`Tree::applied`]. `session` is whose ephemerals are meant.
+    /// Answers a read from the state at [`Tree::applied`], within a bounded time. `session` is whose ephemerals are meant.
     ///
     /// # Errors
     /// What the client is told: no such znode, no permission, no session.
@@ -52,13 +55,17 @@ impl Tree {
             ReadOp::Ephemerals { prefix } => self.read_ephemerals(prefix, session),
             ReadOp::CountDescendants { path } => {
                 let id = self.readable(path, caller, Perms::READ)?;
-                Ok(Reply::Count(self.count_descendants(id)))
+                let found = self.count_at_once(id, COUNT_AT_ONCE_MAX);
+                found.map(Reply::Count).ok_or_else(|| {
+                    let detail = "too much lies below the znode to be counted among other reads; ask for it alone";
+                    Error::at(Code::TooLarge, path.as_str(), detail)
+                })
             }
         }
     }
 
     /// The znode, if the caller is granted one of `wanted`.
-    fn readable(&self, path: &Path, caller: &Caller, wanted: Perms) -> Result<ZnodeId, Error> {
+    pub(crate) fn readable(&self, path: &Path, caller: &Caller, wanted: Perms) -> Result<ZnodeId, Error> {
         let Some(id) = self.lookup(path.as_str()) else {
             return Err(Error::at(Code::NoNode, path.as_str(), "there is no such znode"));
         };
@@ -113,23 +120,20 @@ impl Tree {
         if self.session(session).is_none() {
             return Err(Error::new(Code::SessionExpired, format!("session {session} has ended or never was")));
         }
-        let mut paths = self.ephemerals(session);
-        paths.retain(|path| path.starts_with(prefix.trim()));
+        let (mut paths, mut bytes) = (Vec::new(), 0);
+        for id in self.sessions.ephemerals(session) {
+            let path = self.path_of(id);
+            if path.starts_with(prefix.trim()) {
+                bytes += path.len();
+                if bytes > PAGE_BYTES_MAX {
+                    let detail =
+                        "the paths of the session's ephemerals fill more than a reply; ask for a longer prefix";
+                    return Err(Error::new(Code::TooLarge, detail));
+                }
+                paths.push(path);
+            }
+        }
+        paths.sort_unstable();
         Ok(Reply::Ephemerals(paths))
-    }
-
-    /// Walks the subtree: a count kept at every znode would cost each write its depth.
-    fn count_descendants(&self, top: ZnodeId) -> u64 {
-        if top == ZnodeId::ROOT {
-            return self.slab.len() as u64 - 1;
-        }
-        let mut count = 0;
-        let mut open = alloc::vec![top];
-        while let Some(id) = open.pop() {
-            let Some(children) = self.slab[id].children() else { continue };
-            count += u64::from(children.len());
-            open.extend(children.iter().filter(|child| self.slab[*child].num_children() > 0));
-        }
-        count
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the crate as a whole: what requests do, seen from outside.
 
 mod changing;
+mod counting;
 mod creating;
 mod deleting;
 pub(crate) mod fixture;

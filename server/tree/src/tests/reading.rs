@@ -143,3 +143,23 @@ fn ephemerals_are_those_of_the_asking_session() {
     ensemble.session = SessionId::NONE;
     assert_eq!(code(list(&ensemble, "")), Some(Code::SessionRequired));
 }
+
+#[test]
+fn the_ephemerals_of_a_session_fill_no_more_than_a_page() {
+    let mut ensemble = furnished();
+    ensemble.open_session();
+    let long = "n".repeat(4_000);
+    let fitting = PAGE_BYTES_MAX / (long.len() + "/000-".len());
+    for i in 0..fitting {
+        ensemble.must(create_as(&format!("/{i:03}-{long}"), CreateMode::Ephemeral));
+    }
+    let list = |ensemble: &Ensemble, prefix: &str| match ensemble.read(&ReadOp::Ephemerals { prefix: prefix.into() }) {
+        Ok(Reply::Ephemerals(paths)) => Ok(paths.len()),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.code()),
+    };
+    assert_eq!(list(&ensemble, ""), Ok(fitting));
+    ensemble.must(create_as(&format!("/last-{long}"), CreateMode::Ephemeral));
+    assert_eq!(list(&ensemble, ""), Err(Code::TooLarge));
+    assert_eq!(list(&ensemble, "/0"), Ok(100));
+}
