@@ -91,7 +91,7 @@ pub(crate) struct Plan {
 }
 
 /// Records between two snapshots, where a group wants to know when one comes.
-const SNAPSHOT_RECORDS: u64 = 500_000;
+const SNAPSHOT_RECORDS: u64 = 480_000;
 
 /// A server with its data below the plan's directory.
 fn start(plan: &Plan, name: &str, arguments: &[&str]) -> Server {
