@@ -35,8 +35,12 @@ pub const STREAMED_TREES_MAX: usize = 64;
 /// Bytes of superseded znodes that one streamed tree may pin before it is given up.
 pub const PINNED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Bytes that one slice of a streamed tree, a catching-up watch or a snapshot produces: some milliseconds of work.
+/// Bytes that one slice of a streamed tree or a catching-up watch produces: some milliseconds of work.
 pub const SLICE_BYTES: usize = 256 * 1024;
+
+/// Bytes that one slice of a snapshot produces. Nobody waits for a snapshot, and every write waits for its slices: half a
+/// millisecond of work.
+pub const SNAPSHOT_SLICE_BYTES: usize = 64 * 1024;
 
 /// Znodes or changes that one such slice looks at.
 pub const SLICE_ITEMS: usize = 4_096;

@@ -8,7 +8,7 @@ use quorate_tree::SnapshotEncoder;
 use quorate_types::Zxid;
 
 use crate::effect::{DiskOp, Effects, SnapshotOp};
-use crate::limits::SLICE_BYTES;
+use crate::limits::SNAPSHOT_SLICE_BYTES;
 use crate::replica::Replica;
 
 /// The snapshot that is being written, if one is, and when the next is due.
@@ -74,7 +74,7 @@ impl Replica {
     /// The writer can take another chunk.
     pub(crate) fn continue_snapshot(&mut self, out: &mut Effects) {
         let State::Writing { encoder, .. } = &mut self.snapshotting.state else { return };
-        if let Some(chunk) = encoder.next_chunk(&self.tree, SLICE_BYTES) {
+        if let Some(chunk) = encoder.next_chunk(&self.tree, SNAPSHOT_SLICE_BYTES) {
             out.snapshot.push(SnapshotOp::Chunk(chunk));
             return;
         }
