@@ -11,8 +11,9 @@ use crate::outbox::response_bytes;
 /// What an operation counts for that finds little.
 const OPERATION_BYTES: usize = 256;
 
-/// What a znode counts for that is looked at and not told: following it in memory.
-const ZNODE_BYTES: usize = 32;
+/// What a znode counts for that is looked at and not told. One turn then has time for the ephemerals of no more than one
+/// session that owns as many as it may: some 20 ms.
+const ZNODE_BYTES: usize = 64;
 
 /// A sum of efforts.
 #[derive(Clone, Copy, Debug, Default)]
