@@ -97,7 +97,8 @@ impl Disk {
         }
     }
 
-    /// Lets the threads finish what they have, marks the log as ended in order, and waits for them to end.
+    /// Lets the log thread finish what it has and mark the log as ended in order, gives up a snapshot that is being
+    /// written, and waits for both to end.
     pub(crate) async fn stop(self) {
         self.snapshots.close();
         self.log.close();
@@ -195,6 +196,10 @@ impl SnapshotThread {
         let mut jobs = Vec::new();
         while self.jobs.take(&mut jobs, None) != Taken::Closed {
             for op in jobs.drain(..) {
+                if self.jobs.is_closed() {
+                    // The next start writes another one; what there is of this one goes with its writer.
+                    return;
+                }
                 self.carry_out(op);
             }
         }
@@ -206,7 +211,7 @@ impl SnapshotThread {
             self.began = began;
             tracing::info!(zxid = %zxid, "a snapshot begins");
         }
-        let input = match self.work.carry_out(op) {
+        let input = match self.work.carry_out(op, || !self.jobs.is_closed()) {
             Ok(None) => return,
             Ok(Some(input)) => input,
             Err(error) => {

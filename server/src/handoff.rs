@@ -50,6 +50,11 @@ impl<T> Handoff<T> {
         self.filled.notify_one();
     }
 
+    /// Whether nothing will be pushed any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
     /// Takes what there is, into an empty `into`; waits for something for at most `wait`, `None` for however long.
     pub(crate) fn take(&self, into: &mut Vec<T>, wait: Option<Duration>) -> Taken {
         assert!(into.is_empty(), "{} items were not worked off", into.len());

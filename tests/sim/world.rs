@@ -372,7 +372,7 @@ impl World {
     fn snapshots_work(&mut self) {
         let Some(process) = &mut self.process else { return };
         let Some(op) = process.snapshot_queue.pop_front() else { return };
-        let done = process.snapshots.carry_out(op);
+        let done = process.snapshots.carry_out(op, || true);
         if self.is_stopped() {
             return self.crash();
         }

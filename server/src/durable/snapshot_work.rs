@@ -17,11 +17,16 @@ impl<D: Disk> SnapshotWork<D> {
         SnapshotWork { snapshots, cluster, writer: None }
     }
 
-    /// Carries out one operation, and says what the replica is to be told.
+    /// Carries out one operation, and says what the replica is to be told. What takes long is given up when `is_wanted`
+    /// says no: then the replica is told nothing.
     ///
     /// # Errors
     /// Why there will be no snapshot this time, with [`DiskInput::SnapshotFailed`] to be told. Never fatal.
-    pub fn carry_out(&mut self, op: SnapshotOp) -> Result<Option<DiskInput>, SnapshotError> {
+    pub fn carry_out(
+        &mut self,
+        op: SnapshotOp,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<Option<DiskInput>, SnapshotError> {
         match op {
             SnapshotOp::Begin { zxid, chain, epochs } => {
                 self.writer = None;
@@ -42,7 +47,7 @@ impl<D: Disk> SnapshotWork<D> {
                 let Some(writer) = self.writer.take() else { return Ok(None) };
                 let mut footer = SnapshotFooter { digest, ..SnapshotFooter::default() };
                 footer.counts[0] = znodes;
-                let info = writer.finish(&footer)?;
+                let Some(info) = writer.finish(&footer, is_wanted)? else { return Ok(None) };
                 let zxid = info.position.zxid;
                 self.snapshots.add(info);
                 // This one is there, whatever becomes of the older ones: the next snapshot tries again to remove them.

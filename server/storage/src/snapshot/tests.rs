@@ -1,5 +1,7 @@
 //! Snapshots are handed out whole or not at all, and never confused with one another.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 use quorate_types::{ClusterId, Epoch, Zxid};
 
@@ -36,7 +38,7 @@ fn chunk(zxid: u64, index: u64) -> Bytes {
 fn write(snapshots: &mut Snapshots<SimDisk>, zxid: u64) {
     let mut writer = snapshots.begin(&header(zxid)).unwrap();
     (0..3).for_each(|index| writer.chunk(&chunk(zxid, index)).unwrap());
-    let info = writer.finish(&footer(zxid)).unwrap();
+    let info = writer.finish(&footer(zxid), || true).unwrap().unwrap();
     snapshots.add(info);
 }
 
@@ -71,6 +73,12 @@ fn a_snapshot_that_was_not_finished_never_was() {
     assert_ne!(disk.paths(), paths);
     drop(writer);
     assert_eq!(disk.paths(), paths, "a writer that is dropped gives the room back");
+    let mut writer = snapshots.begin(&header(9)).unwrap();
+    (0..9).for_each(|index| writer.chunk(&chunk(9, index)).unwrap());
+    let asked = Cell::new(0);
+    let is_wanted = || asked.replace(asked.get() + 1) < 3;
+    assert_eq!(writer.finish(&footer(9), is_wanted).unwrap(), None);
+    assert_eq!((asked.get(), disk.paths()), (4, paths.clone()), "nor is one finished that is not wanted any more");
     let mut writer = snapshots.begin(&header(9)).unwrap();
     writer.chunk(&chunk(9, 0)).unwrap();
     let disk = disk.crash(Crash::Process);

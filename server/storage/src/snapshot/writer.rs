@@ -75,27 +75,41 @@ impl<D: Disk> SnapshotWriter<D> {
         Ok(())
     }
 
-    /// Ends the snapshot: syncs it, reads it back from the device, and only then gives it its name, durably.
+    /// Ends the snapshot: syncs it, reads it back from the device, and only then gives it its name, durably. Reading back
+    /// takes as long as the state is large: `None` if `is_wanted` has said no meanwhile, and the snapshot is given up.
     ///
     /// # Errors
     /// The snapshot is given up.
-    pub fn finish(mut self, footer: &SnapshotFooter) -> Result<SnapshotInfo, SnapshotError> {
+    pub fn finish(
+        mut self,
+        footer: &SnapshotFooter,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<Option<SnapshotInfo>, SnapshotError> {
         self.write(&[&encode_footer(&self.totals, footer)])?;
         self.sync()?;
-        self.verify(footer)?;
+        if !self.verify(footer, is_wanted)? {
+            return Ok(None);
+        }
         let path = layout::snapshot(self.generation, self.position.zxid);
         self.dir.disk.rename(&self.path, &path).during("rename", &self.path)?;
         self.finished = true;
         self.dir.sync_dir(&layout::generation_dir(self.generation))?;
-        Ok(SnapshotInfo { position: self.position, generation: self.generation, file_bytes: self.len, verified: true })
+        let (position, generation, file_bytes) = (self.position, self.generation, self.len);
+        Ok(Some(SnapshotInfo { position, generation, file_bytes, verified: true }))
     }
 
-    fn verify(&mut self, footer: &SnapshotFooter) -> Result<(), SnapshotError> {
+    /// Whether the whole of it was wanted and is there.
+    fn verify(&mut self, footer: &SnapshotFooter, is_wanted: impl Fn() -> bool) -> Result<bool, SnapshotError> {
         self.file.drop_cache();
         let file = self.dir.disk.open(&self.path).during("open", &self.path)?;
         let len = file_len(&file, &self.path)?;
-        let reader = SnapshotReader::open(file, self.path.clone())?;
+        let mut reader = SnapshotReader::open(file, self.path.clone())?;
         let is_ours = reader.totals().snapshot == self.totals.snapshot && len == self.len;
+        while is_ours && reader.next_chunk()?.is_some() {
+            if !is_wanted() {
+                return Ok(false);
+            }
+        }
         if !is_ours || reader.read_to_end()? != *footer {
             return Err(SnapshotError::Corrupt(Corruption {
                 file: self.path.clone(),
@@ -105,7 +119,7 @@ impl<D: Disk> SnapshotWriter<D> {
                 reason: "what is read back is another snapshot than the one written".to_owned(),
             }));
         }
-        Ok(())
+        Ok(true)
     }
 
     fn write(&mut self, parts: &[&[u8]]) -> Result<(), IoError> {

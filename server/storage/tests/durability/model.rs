@@ -225,7 +225,7 @@ pub(crate) fn write_snapshot<D: Disk>(
     for chunk in content(header.position.zxid) {
         writer.chunk(&chunk)?;
     }
-    writer.finish(&footer(header.position.zxid))
+    Ok(writer.finish(&footer(header.position.zxid), || true)?.expect("it was wanted"))
 }
 
 /// A fresh directory, opened.
