@@ -6,7 +6,7 @@ use alloc::vec::{self, Vec};
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use quorate_types::{Acl, Zxid};
+use quorate_types::{Acl, Zxid, codec};
 
 use super::CHUNK_BYTES_MAX;
 use super::record::{self, Header, Kind};
@@ -19,20 +19,25 @@ pub struct SnapshotEncoder {
     header: Header,
     view: ViewId,
     stage: Stage,
+    /// Sessions and clients are few and small: their tables are copied when the snapshot begins, the results of requests
+    /// are shared.
+    sessions: vec::IntoIter<Session>,
+    clients: vec::IntoIter<(ClientKey, Arc<Client>)>,
+    walk: Walk,
     /// Numbers of the ACLs written so far.
     acls: HashMap<Acl, u32, FixedState>,
     /// Encoded and not handed out.
     buffer: Vec<u8>,
 }
 
-/// What is to be written next. Sessions and clients are few and small: their tables are copied when the snapshot
-/// begins, the results of requests are shared.
+/// What is to be written next.
 #[derive(Debug)]
 enum Stage {
-    Sessions(vec::IntoIter<Session>, Vec<(ClientKey, Arc<Client>)>, Walk),
-    Clients(vec::IntoIter<(ClientKey, Arc<Client>)>, Walk),
-    Results(Arc<Client>, usize, vec::IntoIter<(ClientKey, Arc<Client>)>, Walk),
-    Znodes(Walk),
+    Sessions,
+    Clients,
+    /// Of the client, from this one on.
+    Results(Arc<Client>, usize),
+    Znodes,
     Done,
 }
 
@@ -52,10 +57,10 @@ impl SnapshotEncoder {
         record::put(&mut buffer, Kind::Header, |out| header.put(out));
         let walk = tree.walk(view, "/").expect("the root always exists");
         let sessions: Vec<_> = tree.sessions().collect();
-        let stage = Stage::Sessions(sessions.into_iter(), tree.requests.share(), walk);
+        let (sessions, clients) = (sessions.into_iter(), tree.requests.share().into_iter());
         // Never iterated over, so its seed shows nowhere.
         let acls = HashMap::with_hasher(FixedState::with_seed(0));
-        SnapshotEncoder { header, view, stage, acls, buffer }
+        SnapshotEncoder { header, view, stage: Stage::Sessions, sessions, clients, walk, acls, buffer }
     }
 
     /// Which state this is.
@@ -94,37 +99,33 @@ impl SnapshotEncoder {
     /// Encodes one more record; whether there may be more.
     fn put_next(&mut self, tree: &Tree) -> bool {
         let out = &mut self.buffer;
-        self.stage = match core::mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Sessions(mut sessions, clients, walk) => match sessions.next() {
-                Some(session) => {
-                    record::put(out, Kind::Session, |out| record::put_session(out, &session));
-                    Stage::Sessions(sessions, clients, walk)
-                }
-                None => Stage::Clients(clients.into_iter(), walk),
+        match &mut self.stage {
+            Stage::Sessions => match self.sessions.next() {
+                Some(session) => record::put(out, Kind::Session, |out| record::put_session(out, &session)),
+                None => self.stage = Stage::Clients,
             },
-            Stage::Clients(mut clients, walk) => match clients.next() {
+            Stage::Clients => match self.clients.next() {
                 Some((key, client)) => {
                     record::put(out, Kind::Client, |out| record::put_client(out, &key, client.forgotten_through));
-                    Stage::Results(client, 0, clients, walk)
+                    self.stage = Stage::Results(client, 0);
                 }
-                None => Stage::Znodes(walk),
+                None => self.stage = Stage::Znodes,
             },
-            Stage::Results(client, at, clients, walk) => match client.results.get(at) {
+            Stage::Results(client, at) => match client.results.get(*at) {
                 Some(result) => {
                     record::put(out, Kind::Result, |out| record::put_result(out, result));
-                    Stage::Results(client, at + 1, clients, walk)
+                    *at += 1;
                 }
-                None => Stage::Clients(clients, walk),
+                None => self.stage = Stage::Clients,
             },
-            Stage::Znodes(mut walk) => match put_znode(tree, &mut walk, &mut self.acls, out) {
-                true => Stage::Znodes(walk),
-                false => {
+            Stage::Znodes => {
+                if !put_znode(tree, &mut self.walk, &mut self.acls, out) {
                     record::put(out, Kind::End, |_| {});
-                    return false;
+                    self.stage = Stage::Done;
                 }
-            },
+            }
             Stage::Done => return false,
-        };
+        }
         true
     }
 }
@@ -137,7 +138,7 @@ fn put_znode(tree: &Tree, walk: &mut Walk, acls: &mut HashMap<Acl, u32, FixedSta
         None => {
             let number = acls.len() as u32 + 1;
             acls.insert(visit.acl.clone(), number);
-            record::put(out, Kind::Acl, |out| record::put_acl(out, visit.acl));
+            record::put(out, Kind::Acl, |out| codec::put_acl(out, visit.acl));
             number
         }
     };

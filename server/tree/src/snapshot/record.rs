@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use bytes::{BufMut, Bytes};
-use quorate_types::codec::{self, Reader};
+use quorate_types::codec::Reader;
 use quorate_types::{Acl, SessionId, SessionSecret, Zxid};
 
 use super::SnapshotError;
@@ -149,10 +149,6 @@ pub(super) fn take_acl(fields: &mut Fields<'_>) -> Result<Acl, SnapshotError> {
     let acl = reader.acl().map_err(|_| SnapshotError::Invalid("ACL"))?;
     reader.finish().map_err(|_| SnapshotError::Invalid("ACL"))?;
     Ok(acl)
-}
-
-pub(super) fn put_acl(out: &mut Vec<u8>, acl: &Acl) {
-    codec::put_acl(out, acl);
 }
 
 /// A znode's record. Its data is what follows the name.
