@@ -188,8 +188,7 @@ fn directory_path(directory: usize) -> Path {
 }
 
 fn path(at: usize, directories: usize) -> Path {
-    let key = format!("key-{at:08}");
-    directory_path(at % directories).child(&key).expect("valid")
+    Path::new(format!("/dir-{:04}/key-{at:08}", at % directories)).expect("valid")
 }
 
 /// A sample of the paths in an order that caches cannot guess.

@@ -64,10 +64,6 @@ impl Deadlines {
     pub(crate) fn next_ms(&self) -> Option<i64> {
         self.by_time.first().map(|(due_ms, _)| due_ms.saturating_add(1))
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.by_time.len()
-    }
 }
 
 /// The last moment at which the znode may still stay; `None` if it has children, or is a container that never had any

@@ -303,12 +303,6 @@ impl Tree {
         self.sessions.len()
     }
 
-    /// Childless containers and TTL znodes that have a deadline.
-    #[must_use]
-    pub fn deadline_count(&self) -> usize {
-        self.deadlines.len()
-    }
-
     /// Results of requests that are remembered.
     #[must_use]
     pub fn remembered_count(&self) -> usize {

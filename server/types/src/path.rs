@@ -94,20 +94,6 @@ impl Path {
     pub fn components(&self) -> impl Iterator<Item = &str> {
         components(&self.0)
     }
-
-    /// The path of a child.
-    ///
-    /// # Errors
-    /// [`PathError`] if `name` is not a valid component.
-    pub fn child(&self, name: &str) -> Result<Path, PathError> {
-        Path::new(join(&self.0, name))
-    }
-
-    /// Whether this is `other` or lies below it.
-    #[must_use]
-    pub fn is_at_or_below(&self, other: &Path) -> bool {
-        is_at_or_below(&self.0, &other.0)
-    }
 }
 
 /// The parent of a valid path, as text; `None` for the root.
@@ -256,7 +242,6 @@ mod tests {
         assert_eq!(path.components().collect::<Vec<_>>(), ["a", "b", "c"]);
         assert_eq!(Path::new("/a").unwrap().parent(), Some("/"));
         assert_eq!(Path::root().parent(), None);
-        assert_eq!(Path::root().child("a").unwrap().as_str(), "/a");
         assert!(is_at_or_below("/a/b", "/a") && is_at_or_below("/a", "/a") && is_at_or_below("/x", "/"));
         assert!(!is_at_or_below("/ab", "/a"));
     }
