@@ -1,6 +1,6 @@
 //! `Changes`: the changes of one txn, just applied or out of the history.
 
-use quorate_types::{Acl, Change, ChangeKind, Event};
+use quorate_types::{Acl, Change, ChangeKind, Event, Zxid};
 
 use super::segment::{Packed, PackedChange};
 
@@ -35,6 +35,14 @@ impl<'a> Changes<'a> {
         match self {
             Changes::Applied(changes) => changes.len(),
             Changes::Packed(changes) => changes.len(),
+        }
+    }
+
+    /// The txn, if the history keeps it and this is its only change.
+    pub(crate) fn packed_alone(self) -> Option<Zxid> {
+        match self {
+            Changes::Applied(_) => None,
+            Changes::Packed(changes) => changes.alone(),
         }
     }
 

@@ -232,6 +232,11 @@ impl<'a> Packed<'a> {
         (self.end - self.start) as usize
     }
 
+    /// The txn, if this is its only change.
+    pub(super) fn alone(self) -> Option<Zxid> {
+        (self.begin + 1 == self.end && self.start == self.begin).then_some(self.zxid)
+    }
+
     /// # Panics
     /// If there are not so many.
     #[inline]

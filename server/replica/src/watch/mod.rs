@@ -10,7 +10,7 @@
 //! | --- | --- |
 //! | `streaming` | how a streaming watch begins and ends |
 //! | `live`, `registry`, `telling` | who is told of a change, and what: one item for all who are told the same |
-//! | `catchup` | watches behind the end of the history |
+//! | `catchup`, `recent` | watches behind the end of the history, and what was just told to others of them |
 //! | `job`, `initial`, `tree_stream`, `traversal` | states of a subtree at one zxid |
 //! | `work`, `slice`, `streams` | what is done a slice at a time, as fast as the clients read |
 //! | `classic`, `tables` | ZooKeeper's watches |
@@ -35,6 +35,7 @@ mod classic;
 mod initial;
 mod job;
 mod live;
+mod recent;
 mod registry;
 mod slab;
 mod slice;
@@ -234,6 +235,7 @@ impl Watches {
     pub(crate) fn tick(&mut self, tree: &Tree, now: Now, out: &mut Effects) {
         self.live.now(now.monotonic_ms);
         self.live.mark_progress(tree.applied(), out);
+        self.telling.tick();
     }
 
     /// Watches of all kinds.

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use quorate_types::{Event, OutboxId};
 
+use super::recent::Recent;
 use super::registry::{GroupId, Hit, Hits, Options, Registry};
 use crate::history::{ChangeRef, Changes};
 use crate::{Delivery, Effects, Map, WatchItem};
@@ -15,6 +16,7 @@ pub(super) struct Telling {
     found: Vec<GroupId>,
     built: Vec<Built>,
     by_content: Map<Content, usize>,
+    recent: Recent,
 }
 
 /// What decides the content of an item.
@@ -35,7 +37,12 @@ struct Built {
 impl Telling {
     pub(super) fn new(hash_seed: u64) -> Telling {
         let hasher = foldhash::fast::FixedState::with_seed(hash_seed);
-        Telling { found: Vec::new(), built: Vec::new(), by_content: Map::with_hasher(hasher) }
+        Telling {
+            found: Vec::new(),
+            built: Vec::new(),
+            by_content: Map::with_hasher(hasher),
+            recent: Recent::default(),
+        }
     }
 
     /// Tells every watch of `registry` that these changes of one txn concern, outbox by outbox in the order of their
@@ -65,14 +72,25 @@ impl Telling {
         self.by_content.clear();
     }
 
+    /// Time has passed.
+    pub(super) fn tick(&mut self) {
+        self.recent.tick();
+    }
+
     fn build(&mut self, changes: Changes<'_>, options: Options, hits: Hits) -> &mut Built {
         let Options { with_data, with_previous_data, exclude: _, progress_ms: _ } = options;
         let content = Content { with_data, with_previous_data, hits };
         let at = match self.by_content.get(&content) {
             Some(at) => *at,
             None => {
-                let events =
-                    content.hits.iter().map(|hit| content.event(changes.get(hit.change as usize), *hit)).collect();
+                let make =
+                    || content.hits.iter().map(|hit| content.event(changes.get(hit.change as usize), *hit)).collect();
+                let events = match content.hits[..] {
+                    [Hit { may_read, .. }] => {
+                        self.recent.share(changes, with_data && may_read, with_previous_data && may_read, make)
+                    }
+                    _ => make(),
+                };
                 self.built.push(Built { events, last: None });
                 self.by_content.insert(content, self.built.len() - 1);
                 self.built.len() - 1

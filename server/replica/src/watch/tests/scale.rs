@@ -97,6 +97,26 @@ fn however_many_watches_of_an_outbox_resume_the_history_is_read_about_once() {
 }
 
 #[test]
+fn outboxes_that_resume_from_the_same_place_share_what_they_are_told() {
+    let mut world = long_history(500, WatchConfig::default());
+    let start = Some(Resume { zxid: Zxid((1 << 32) + 1), index: u32::MAX });
+    let plain = StreamWatch { start, ..spec(1, WatchScope::Recursive, "/a") };
+    let watches = [plain.clone(), StreamWatch { with_data: true, ..plain.clone() }, plain.clone(), plain];
+    for (outbox, watch) in (1..).zip(&watches) {
+        world.begin(outbox, &anyone(), watch);
+    }
+    world.take();
+    while world.work() {}
+    let deliveries = world.take();
+    let told = |outbox| events(&deliveries).into_iter().filter(move |(of, ..)| *of == OutboxId(outbox));
+    assert!((1..=4).all(|outbox| told(outbox).count() == 600));
+    let is_shared = |one, other| told(one).zip(told(other)).all(|(one, other)| Arc::ptr_eq(one.2, other.2));
+    assert!(is_shared(1, 3) && is_shared(3, 4));
+    assert!(told(1).zip(told(2)).all(|(one, two)| one.2[0].data.is_none() && two.2[0].stat == one.2[0].stat));
+    assert!(told(2).skip(100).all(|(.., events)| events[0].data.is_some()));
+}
+
+#[test]
 fn whoever_does_not_read_costs_one_slice_of_memory() {
     let mut world = long_history(2_000, WatchConfig { slice_bytes: 10_000, ..WatchConfig::default() });
     for outbox in 1..=100 {
