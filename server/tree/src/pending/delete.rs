@@ -90,22 +90,22 @@ impl Step<'_> {
     }
 
     /// Takes a childless znode out of the pending state, and says what watchers need.
-    pub(super) fn remove(
-        &mut self,
-        path: &str,
-        state: ZnodeState,
-        parent_path: &str,
-        mut parent: ZnodeState,
-    ) -> Deleted {
+    fn remove(&mut self, path: &str, state: ZnodeState, parent_path: &str, mut parent: ZnodeState) -> Deleted {
         if let NodeKind::Ephemeral(owner) = state.kind {
-            self.overlay.disown(self.zxid, self.tree, owner);
+            self.overlay.disown(self.zxid, self.tree, owner, 1);
         }
+        let deleted = self.take_out(path, state, &mut parent);
+        self.set(parent_path, Some(parent));
+        deleted
+    }
+
+    /// Likewise, but leaves it to the caller to take it from its owner, and to set its parent.
+    pub(super) fn take_out(&mut self, path: &str, state: ZnodeState, parent: &mut ZnodeState) -> Deleted {
         parent.stat.num_children -= 1;
         parent.stat.pzxid = self.zxid;
         parent.stat.cversion = znode::cversion(parent.creations, parent.stat.num_children);
-        let parent_acl: Acl = parent.acl.clone();
         self.set(path, None);
-        self.set(parent_path, Some(parent));
+        let parent_acl: Acl = parent.acl.clone();
         Deleted { path: String::from(path), stat: state.stat, acl: state.acl, parent_acl }
     }
 }

@@ -82,6 +82,12 @@ impl Overlay {
         }
     }
 
+    /// Makes room for so many znodes more, so that a large request does not move what it has done so far.
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.znodes.reserve(count);
+        self.undo.reserve(count);
+    }
+
     pub(super) fn set(&mut self, zxid: Zxid, path: &str, state: Option<ZnodeState>) {
         let pending = PendingZnode { zxid, state };
         let key = match self.znodes.get_key_value_mut(path) {
@@ -151,9 +157,9 @@ impl Overlay {
         session.created.push(key);
     }
 
-    /// The session will own one znode less.
-    pub(super) fn disown(&mut self, zxid: Zxid, tree: &Tree, id: SessionId) {
-        self.session_mut(zxid, tree, id).ephemerals -= 1;
+    /// The session will own so many znodes less.
+    pub(super) fn disown(&mut self, zxid: Zxid, tree: &Tree, id: SessionId, count: u32) {
+        self.session_mut(zxid, tree, id).ephemerals -= count;
     }
 
     /// Paths of which some are the session's pending ephemerals and no pending ephemeral is missing.
