@@ -1,0 +1,117 @@
+//! The binary form of the answer to a write: as it is remembered, and as a leader gives it to the server that was asked.
+
+use alloc::vec::Vec;
+use bytes::BufMut;
+
+use crate::codec::{self, DecodeError, Reader};
+use crate::{Code, Error, Reply, Response, SessionId, limits};
+
+const ERROR: u8 = 0;
+const CREATED: u8 = 1;
+const DELETED: u8 = 2;
+const TREE_DELETED: u8 = 3;
+const CHANGED: u8 = 4;
+const CHECKED: u8 = 5;
+const RESULTS: u8 = 6;
+const SESSION: u8 = 7;
+const SESSION_CLOSED: u8 = 8;
+
+/// Appends the answer to a write.
+///
+/// # Panics
+/// If it answers no write.
+pub fn put_response(out: &mut Vec<u8>, response: Result<&Reply, &Error>) {
+    match response {
+        Ok(Reply::Multi(results)) => {
+            out.put_u8(RESULTS);
+            out.put_u32_le(results.len() as u32);
+            results.iter().for_each(|result| put_single(out, result.as_ref()));
+        }
+        single => put_single(out, single),
+    }
+}
+
+fn put_single(out: &mut Vec<u8>, response: Result<&Reply, &Error>) {
+    match response {
+        Err(error) => {
+            out.put_u8(ERROR);
+            out.put_u8(error.code() as u8);
+            match error.path() {
+                None => out.put_u8(0),
+                Some(path) => {
+                    out.put_u8(1);
+                    codec::put_text(out, path);
+                }
+            }
+            codec::put_text(out, error.detail());
+        }
+        Ok(Reply::Created { path, stat }) => {
+            out.put_u8(CREATED);
+            codec::put_text(out, path);
+            codec::put_stat(out, stat);
+        }
+        Ok(Reply::Deleted) => out.put_u8(DELETED),
+        Ok(Reply::TreeDeleted { count }) => {
+            out.put_u8(TREE_DELETED);
+            out.put_u32_le(*count);
+        }
+        Ok(Reply::Changed { stat }) => {
+            out.put_u8(CHANGED);
+            codec::put_stat(out, stat);
+        }
+        Ok(Reply::Checked) => out.put_u8(CHECKED),
+        Ok(Reply::Session { id, timeout_ms }) => {
+            out.put_u8(SESSION);
+            out.put_u64_le(id.0);
+            out.put_u32_le(*timeout_ms);
+        }
+        Ok(Reply::SessionClosed) => out.put_u8(SESSION_CLOSED),
+        Ok(other) => panic!("{other:?} answers no write"),
+    }
+}
+
+/// Takes the answer to a write off a reader.
+///
+/// # Errors
+/// [`DecodeError`] for anything that [`put_response`] does not write.
+pub fn response(reader: &mut Reader) -> Result<Response, DecodeError> {
+    match reader.u8()? {
+        RESULTS => {
+            let count = reader.count(1)?;
+            if count > limits::MULTI_OPS_MAX {
+                return Err(DecodeError::Invalid("count of a multi's results"));
+            }
+            let mut results = Vec::with_capacity(count);
+            for _ in 0..count {
+                let tag = reader.u8()?;
+                results.push(single(tag, reader)?);
+            }
+            Ok(Ok(Reply::Multi(results)))
+        }
+        tag => single(tag, reader),
+    }
+}
+
+fn single(tag: u8, reader: &mut Reader) -> Result<Response, DecodeError> {
+    Ok(match tag {
+        ERROR => {
+            let code = Code::from_number(reader.u8()?).ok_or(DecodeError::Invalid("error code"))?;
+            Err(match reader.u8()? {
+                0 => Error::new(code, reader.text()?),
+                1 => Error::at(code, reader.text()?, reader.text()?),
+                _ => return Err(DecodeError::Invalid("path of an error")),
+            })
+        }
+        CREATED => Ok(Reply::Created { path: reader.text()?, stat: reader.stat()? }),
+        DELETED => Ok(Reply::Deleted),
+        TREE_DELETED => Ok(Reply::TreeDeleted { count: reader.u32()? }),
+        CHANGED => Ok(Reply::Changed { stat: reader.stat()? }),
+        CHECKED => Ok(Reply::Checked),
+        SESSION => Ok(Reply::Session { id: SessionId(reader.u64()?), timeout_ms: reader.u32()? }),
+        SESSION_CLOSED => Ok(Reply::SessionClosed),
+        _ => return Err(DecodeError::Invalid("answer")),
+    })
+}
+
+#[cfg(test)]
+mod tests;
