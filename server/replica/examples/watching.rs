@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use quorate_replica::history::History;
 use quorate_replica::{
-    Base, ClientInput, Config, Delivery, DiskInput, DiskOp, Effects, Input, Order, Recovery, Replica, WatchItem,
+    ClientInput, Config, Delivery, DiskInput, DiskOp, Effects, Found, Input, Order, Recovery, Replica, WatchItem,
 };
 use quorate_tree::Tree;
 use quorate_types::{
@@ -128,8 +128,7 @@ struct Server {
 impl Server {
     fn new(history_bytes: usize) -> Server {
         let config = Config { hash_seed: 1, history_bytes, ..Config::new(ServerId(1), ClusterId(9), 1) };
-        let recovery =
-            Recovery::new(config, quorate_zab::Promise::default(), Tree::new(1), Base::default(), Zxid::ZERO);
+        let recovery = Recovery::new(config, Found::nothing(), Tree::new(1));
         let (now, mut out) = (Now { monotonic_ms: 1_000, wall_ms: 1_700_000_000_000 }, Effects::default());
         let replica = recovery.finish(now, &mut out);
         let mut server = Server { replica, now, out, caller: Arc::new(Caller::anonymous()) };
@@ -151,10 +150,7 @@ impl Server {
     fn sync(&mut self) {
         loop {
             self.replica.flush(self.now, &mut self.out);
-            let token = self.out.disk.iter().rev().find_map(|op| match op {
-                DiskOp::Append { token, .. } | DiskOp::Promise { token, .. } => Some(*token),
-                DiskOp::Purge { .. } => None,
-            });
+            let token = self.out.disk.iter().rev().find_map(DiskOp::token);
             self.out.clear();
             let Some(token) = token else { return };
             self.replica.step(Input::Disk(DiskInput::Synced { incarnation: 1, token }), self.now, &mut self.out);

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use quorate_types::{
     ChangeKind, Epoch, Error, Event, Frame, OutboxId, Response, ServerId, SessionId, Tag, TreeNode, WatchId, Zxid,
 };
+use quorate_zab::{Halt, Output, Position};
 use smallvec::SmallVec;
 
 /// What one or more steps want done. Cleared and used again by the driver.
@@ -21,6 +22,20 @@ pub struct Effects {
     pub snapshot: Vec<SnapshotOp>,
     /// For the outboxes, in order for each of them.
     pub outbox: Vec<(OutboxId, Delivery)>,
+    /// For the links to other servers, in order for each link and session: those outputs of agreement that concern them.
+    pub peers: Vec<Output>,
+    /// This server must not go on: see [`Halted`].
+    pub halted: Option<Halted>,
+}
+
+/// Why a server must not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halted {
+    /// Agreement says so.
+    Agreement(Halt),
+    /// Its state differs from the leader's after this record, though both have applied the same. What it holds is wrong, and
+    /// it has to begin anew from a copy of another server's.
+    Diverged(Zxid),
 }
 
 impl Effects {
@@ -29,6 +44,7 @@ impl Effects {
         self.disk.clear();
         self.snapshot.clear();
         self.outbox.clear();
+        self.peers.clear();
     }
 }
 
@@ -52,11 +68,54 @@ pub enum DiskOp {
         /// That leader.
         accepted_leader: ServerId,
     },
+    /// Remove every record after this one, durably.
+    Truncate {
+        /// Covers this operation.
+        token: u64,
+        /// The last record to keep.
+        after: Zxid,
+    },
+    /// Make it durable that this server counts again.
+    Readmit {
+        /// Covers this operation.
+        token: u64,
+    },
+    /// Begin a new generation with the snapshot that was received: the log is empty after it.
+    Install {
+        /// Covers this operation.
+        token: u64,
+        /// The snapshot's place.
+        base: Position,
+    },
+    /// Read records for another server. Answered by [`crate::DiskInput::LogRead`].
+    Read {
+        /// Comes back with the answer; covers nothing.
+        token: u64,
+        /// Read what follows this record ...
+        after: Zxid,
+        /// ... up to so many bytes, and at least one record if there is one.
+        bytes_max: usize,
+    },
     /// Remove the records that are not needed after this snapshot. Needs no answer.
     Purge {
         /// The oldest snapshot that is kept.
         oldest_kept: Zxid,
     },
+}
+
+impl DiskOp {
+    /// What [`crate::DiskInput::Synced`] has to reach for this operation to be durable; `None` if nobody waits for that.
+    #[must_use]
+    pub fn token(&self) -> Option<u64> {
+        match self {
+            DiskOp::Append { token, .. }
+            | DiskOp::Promise { token, .. }
+            | DiskOp::Truncate { token, .. }
+            | DiskOp::Readmit { token }
+            | DiskOp::Install { token, .. } => Some(*token),
+            DiskOp::Read { .. } | DiskOp::Purge { .. } => None,
+        }
+    }
 }
 
 /// What the header of a log batch says, for a faster and safer restart.
@@ -82,6 +141,8 @@ pub enum SnapshotOp {
         chain: u64,
         /// Every epoch so far with its last counter.
         epochs: Vec<(Epoch, u32)>,
+        /// The configurations of the ensemble that are active there, as agreement writes them.
+        configs: Bytes,
     },
     /// A part of the state.
     Chunk(Bytes),

@@ -1,10 +1,13 @@
 //! Everything that can happen to a replica, as plain data.
 
+use alloc::boxed::Box;
+
+use quorate_tree::Tree;
 use quorate_types::{OutboxId, Request, Tag, WatchId, Zxid};
+use quorate_zab::{ConnectionId, LogRead, SnapshotBase};
 
 /// Something that happened outside, to be stepped.
-#[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and is moved on at once")]
+#[derive(Debug)]
 pub enum Input {
     /// Time passed. The shell steps one at least every [`crate::limits::TICK_MS`].
     Tick {
@@ -16,6 +19,17 @@ pub enum Input {
     Disk(DiskInput),
     /// A client, by way of its front door.
     Client(ClientInput),
+    /// Another server, or the link to one.
+    Peer(quorate_zab::Input),
+    /// The snapshot that a leader has sent is whole, verified and decoded.
+    SnapshotReceived {
+        /// The session that it belongs to.
+        connection: ConnectionId,
+        /// What it begins with.
+        base: SnapshotBase,
+        /// The state that it holds.
+        tree: Box<Tree>,
+    },
 }
 
 /// What the disk threads report.
@@ -40,8 +54,17 @@ pub enum DiskInput {
     SnapshotWritten {
         /// Of the state that it holds.
         zxid: Zxid,
+        /// The chain hash of the history up to there.
+        chain: u64,
         /// The oldest snapshot that is kept, once there are as many as are to be: the log before it is not needed.
         oldest_kept: Option<Zxid>,
+    },
+    /// Answers [`crate::DiskOp::Read`].
+    LogRead {
+        /// Of the operation.
+        token: u64,
+        /// What was read.
+        read: LogRead,
     },
     /// A snapshot could not be written; what was written of it is gone. Not fatal: the log still has everything.
     SnapshotFailed,

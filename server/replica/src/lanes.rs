@@ -5,6 +5,7 @@
 //! sees exactly the session's own earlier writes.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use foldhash::fast::FixedState;
 use quorate_types::{OutboxId, Request, Response, SessionId, Tag, Zxid};
 
@@ -21,6 +22,8 @@ pub(crate) struct Lane {
     pub(crate) session: SessionId,
     /// Empty if `order` is [`Order::None`].
     slots: VecDeque<Slot>,
+    /// The writes that are not answered. Empty if `order` is [`Order::Fifo`].
+    writes: Map<Tag, ()>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,7 +61,8 @@ impl Lanes {
     }
 
     pub(crate) fn open(&mut self, outbox: OutboxId, order: Order) {
-        let lane = Lane { order, session: SessionId::NONE, slots: VecDeque::new() };
+        let writes = Map::with_hasher(FixedState::with_seed(0));
+        let lane = Lane { order, session: SessionId::NONE, slots: VecDeque::new(), writes };
         let previous = self.lanes.insert(outbox, lane);
         assert!(previous.is_none(), "{outbox:?} was opened twice");
     }
@@ -107,11 +111,38 @@ impl Lanes {
         let Some(lane) = self.lanes.get_mut(&outbox) else { return false };
         match lane.order {
             Order::None => {
+                lane.writes.remove(&tag);
                 out.outbox.push((outbox, Delivery::Reply { tag, zxid, response }));
                 false
             }
             Order::Fifo => lane.complete(outbox, tag, zxid, response, &mut self.waiting_bytes, out),
         }
+    }
+
+    /// The ordered outboxes that wait for an answer, in the order of their numbers.
+    pub(crate) fn with_unanswered(&self) -> Vec<OutboxId> {
+        self.ordered_that(|lane| !lane.slots.is_empty())
+    }
+
+    /// All ordered outboxes, in the order of their numbers.
+    pub(crate) fn ordered(&self) -> Vec<OutboxId> {
+        self.ordered_that(|_| true)
+    }
+
+    fn ordered_that(&self, wanted: impl Fn(&Lane) -> bool) -> Vec<OutboxId> {
+        let is_wanted = |(_, lane): &(&OutboxId, &Lane)| lane.order == Order::Fifo && wanted(lane);
+        let mut outboxes: Vec<OutboxId> = self.lanes.iter().filter(is_wanted).map(|(outbox, _)| *outbox).collect();
+        outboxes.sort_unstable();
+        outboxes
+    }
+
+    /// The unanswered writes of outboxes without an order.
+    pub(crate) fn unordered_unanswered(&self) -> Vec<(OutboxId, Tag)> {
+        let writes = |(outbox, lane): (&OutboxId, &Lane)| {
+            let outbox = *outbox;
+            lane.writes.keys().map(move |tag| (outbox, *tag)).collect::<Vec<_>>()
+        };
+        self.lanes.iter().flat_map(writes).collect()
     }
 
     /// Takes the local request at the head of the lane, if there is one. Its reply is now awaited.
@@ -139,7 +170,17 @@ impl Lane {
         self.slots.is_empty()
     }
 
-    /// A reply will come for `tag`.
+    /// A reply will come for the write `tag`.
+    pub(crate) fn expect_write(&mut self, tag: Tag) {
+        match self.order {
+            Order::Fifo => self.slots.push_back(Slot::Waiting(tag)),
+            Order::None => {
+                self.writes.insert(tag, ());
+            }
+        }
+    }
+
+    /// A reply will come for the local request `tag`.
     pub(crate) fn expect(&mut self, tag: Tag) {
         match self.order {
             Order::Fifo => self.slots.push_back(Slot::Waiting(tag)),

@@ -9,7 +9,9 @@
 //! | [`input`], [`effect`] | what goes in and what comes out, as plain data |
 //! | [`replica`] | the composition: one step, one flush |
 //! | [`recovery`] | how a replica comes out of a snapshot and a log |
-//! | `writes` | request -> txn -> proposal; committed record -> state -> events and reply |
+//! | `writes` | request -> txn -> proposal |
+//! | `commits` | committed record -> state -> events and reply |
+//! | `ensemble`, `peer` | what is passed on to a leader, and what that answers |
 //! | `locals` | what this server answers by itself: reads, sessions' attachments, watches |
 //! | `effort`, `counting` | what keeps one client's large questions from delaying all others |
 //! | `lanes` | the order of replies within an outbox |
@@ -30,15 +32,18 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod commits;
 mod counting;
 pub mod effect;
 mod effort;
+mod ensemble;
 pub mod history;
 pub mod input;
 mod lanes;
 pub mod limits;
 mod locals;
 pub mod outbox;
+mod peer;
 mod reaping;
 pub mod recovery;
 pub mod replica;
@@ -47,10 +52,10 @@ mod snapshotting;
 mod watch;
 mod writes;
 
-pub use effect::{Delivery, DiskOp, Effects, Hint, SessionEnd, SnapshotOp, WatchItem, ZkEvent};
+pub use effect::{Delivery, DiskOp, Effects, Halted, Hint, SessionEnd, SnapshotOp, WatchItem, ZkEvent};
 pub use input::{ClientInput, DiskInput, Input, Order};
 pub use outbox::Outbox;
-pub use recovery::{Base, Recovery};
+pub use recovery::{Found, Recovery};
 pub use replica::{Config, Replica};
 
 /// A hash map whose order never shows and whose hasher is seeded by [`Config::hash_seed`].

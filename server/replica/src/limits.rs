@@ -14,6 +14,9 @@ pub const UNDER_WAY_RECORDS_MAX: usize = 20_000;
 /// Beyond it clients are no longer listened to, or are told to come back.
 pub const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// What leaders have stated of the state and this server has not come to yet: more than a window of appends holds.
+pub const EXPECTED_DIGESTS_MAX: usize = 1_024;
+
 /// Bytes that the watch history holds, unless configured.
 pub const HISTORY_BYTES: usize = 16 * 1024 * 1024;
 
@@ -28,6 +31,9 @@ pub const MIN_ZXID_WAIT_MS: u64 = 5_000;
 
 /// Requests that wait for a `min_zxid` at the same time.
 pub const MIN_ZXID_WAITERS_MAX: usize = 10_000;
+
+/// Requests that wait for the leader's word at the same time: more than a round trip's worth.
+pub const INDEXING_MAX: usize = 20_000;
 
 /// Trees and initial states that are streamed at the same time: each pins what changes under it.
 pub const STREAMED_TREES_MAX: usize = 64;

@@ -9,19 +9,32 @@ use quorate_types::codec::STAT_BYTES;
 use quorate_types::limits::{CHILDREN_PAGE_MAX, PAGE_BYTES_MAX};
 use quorate_types::{
     Caller, Child, Code, Consistency, Error, Now, Op, OutboxId, ReadOp, Reply, Request, Response, SessionId,
-    StreamWatch, Tag, WatchOp, Zxid,
+    SessionSecret, StreamWatch, Tag, WatchOp, Zxid,
 };
 
 use crate::counting::Asked;
 use crate::effect::{Delivery, Effects, SessionEnd};
 use crate::effort::Effort;
+use crate::ensemble::no_leader;
 use crate::limits;
-use crate::replica::{Parked, Replica, session_expired};
+use crate::peer::ToLeader;
+use crate::replica::{Indexed, Parked, Replica, session_expired};
 
 impl Replica {
     /// Answers a local request whose turn it is, now or as soon as it can be. Its reply is awaited already.
     pub(crate) fn local(&mut self, outbox: OutboxId, tag: Tag, request: Request, now: Now, out: &mut Effects) {
         if let Some((zxid, response)) = self.try_local(outbox, tag, request, now, out) {
+            self.answer_at(zxid, outbox, tag, response, now, out);
+        }
+    }
+
+    /// Likewise, for a request that was parked.
+    fn unpark(&mut self, parked: Parked, now: Now, out: &mut Effects) {
+        let Parked { outbox, tag, request, is_certain, .. } = parked;
+        // Whoever has left would be given a watch that nobody ends, or a session that somebody else speaks for.
+        if self.lanes.contains(outbox)
+            && let Some((zxid, response)) = self.try_if(outbox, tag, request, is_certain, now, out)
+        {
             self.answer_at(zxid, outbox, tag, response, now, out);
         }
     }
@@ -35,27 +48,88 @@ impl Replica {
         now: Now,
         out: &mut Effects,
     ) -> Option<(Zxid, Response)> {
+        self.try_if(outbox, tag, request, false, now, out)
+    }
+
+    /// `is_certain`: with `min_zxid`, this server has seen all that was acknowledged to anybody when the request came.
+    fn try_if(
+        &mut self,
+        outbox: OutboxId,
+        tag: Tag,
+        mut request: Request,
+        is_certain: bool,
+        now: Now,
+        out: &mut Effects,
+    ) -> Option<(Zxid, Response)> {
         if request.deadline_ms <= now.monotonic_ms {
             return self.at_once(Err(deadline_exceeded()));
         }
-        if let Err(error) = self.recognize(&request) {
+        if let Op::Watch(WatchOp::Create(StreamWatch { start: Some(start), .. })) = &request.op {
+            // Whoever was told of a change must not be told by a server that does not know it yet.
+            request.min_zxid = request.min_zxid.max(start.zxid);
+        }
+        let is_certain = is_certain || (self.is_alone && self.is_established());
+        let is_known = self.recognize(&request);
+        let is_unsure = !is_certain && is_known.as_ref().is_err_and(|error| error.code() == Code::SessionExpired);
+        let is_linearizable = matches!(request.op, Op::Sync) || request.consistency == Consistency::Linearizable;
+        let give_up_ms = request.deadline_ms.min(now.monotonic_ms + limits::MIN_ZXID_WAIT_MS);
+        if !is_certain && (is_linearizable || is_unsure) {
+            let parked = Parked { outbox, tag, request, give_up_ms, is_certain: true };
+            return self.index_later(parked);
+        }
+        if let Err(error) = is_known {
             return self.at_once(Err(error));
         }
-        if self.is_fresh_enough(&request) {
+        if self.tree.applied() >= request.min_zxid {
             return self.execute(outbox, tag, request, now, out);
         }
         if let Err(error) = self.can_come(request.min_zxid) {
             return self.at_once(Err(error));
         }
+        self.park(Parked { outbox, tag, request, give_up_ms, is_certain })
+    }
+
+    fn park(&mut self, parked: Parked) -> Option<(Zxid, Response)> {
         if self.waiting.parked.len() >= limits::MIN_ZXID_WAITERS_MAX {
             let error = Error::new(Code::Throttled, "too many requests wait for a later zxid");
             return self.at_once(Err(error));
         }
-        let give_up_ms = request.deadline_ms.min(now.monotonic_ms + limits::MIN_ZXID_WAIT_MS);
-        let key = (request.min_zxid, self.waiting.parked_so_far);
+        let key = (parked.request.min_zxid, self.waiting.parked_so_far);
         self.waiting.parked_so_far += 1;
-        self.waiting.parked.insert(key, Parked { outbox, tag, request, give_up_ms });
+        self.waiting.parked.insert(key, parked);
         None
+    }
+
+    /// Asks the leader what a request has to wait for. Without a leader it waits for one.
+    fn index_later(&mut self, parked: Parked) -> Option<(Zxid, Response)> {
+        if self.waiting.indexing.len() >= limits::INDEXING_MAX {
+            let error = Error::new(Code::Throttled, "too many requests wait for the leader's word");
+            return self.at_once(Err(error));
+        }
+        let id = self.next_index();
+        // Refused while there is no leader: `reindex_reads` asks again.
+        let _ = self.zab.read_index(id);
+        self.waiting.indexing.insert(id, Indexed::Read(parked));
+        None
+    }
+
+    /// The leader's word has come: the request waits for `zxid`, and for nothing else.
+    pub(crate) fn index_read(&mut self, mut parked: Parked, zxid: Zxid, now: Now, out: &mut Effects) {
+        parked.request.min_zxid = parked.request.min_zxid.max(zxid);
+        self.unpark(parked, now, out);
+    }
+
+    /// There is a leader: what asked none so far, or one that is gone, asks this one.
+    pub(crate) fn reindex_reads(&mut self, now: Now, out: &mut Effects) {
+        for (id, indexed) in core::mem::take(&mut self.waiting.indexing) {
+            match indexed {
+                Indexed::Read(parked) if self.is_alone => self.index_read(parked, Zxid::ZERO, now, out),
+                indexed => {
+                    let _ = self.zab.read_index(id);
+                    self.waiting.indexing.insert(id, indexed);
+                }
+            }
+        }
     }
 
     /// Whether a leader has proposed `zxid`, so that it is worth waiting for.
@@ -69,19 +143,6 @@ impl Replica {
 
     fn at_once(&self, response: Response) -> Option<(Zxid, Response)> {
         Some((self.tree.applied(), response))
-    }
-
-    fn is_fresh_enough(&self, request: &Request) -> bool {
-        let certain = match (&request.op, request.consistency) {
-            // What an established leader of one voter has applied is everything that was ever acknowledged.
-            (Op::Sync, _) | (_, Consistency::Linearizable) => self.is_established(),
-            // A watch may have been told of more than a server that has just started has applied so far.
-            (Op::Watch(WatchOp::Create(StreamWatch { start: Some(start), .. })), _) => {
-                start.zxid <= self.tree.applied() || self.is_established()
-            }
-            (_, Consistency::Local | Consistency::Session) => true,
-        };
-        certain && self.tree.applied() >= request.min_zxid
     }
 
     fn execute(
@@ -110,7 +171,7 @@ impl Replica {
             }
             Op::MultiRead(ops) => self.multi_read(&ops, &request.caller, session),
             Op::Sync => Ok(Reply::Synced),
-            Op::AttachSession { exclusive } => self.attach(outbox, session, exclusive, out),
+            Op::AttachSession { exclusive } => self.attach(outbox, session, exclusive, now, out),
             Op::Touch => self.touched(session),
             Op::Watch(op) => return self.watch(outbox, tag, &request.caller, &op, now, out),
             Op::StreamTree { path, with_data } => {
@@ -195,7 +256,16 @@ impl Replica {
         }
     }
 
-    fn attach(&mut self, outbox: OutboxId, id: SessionId, exclusive: bool, out: &mut Effects) -> Response {
+    /// A client of this server speaks for the session from now on: other servers' clients do not any more.
+    fn speak_for(&mut self, session: SessionId, now: Now, out: &mut Effects) {
+        if self.is_following() {
+            self.tell_leader(&ToLeader::Speaks(alloc::vec![session]), now, out);
+        } else if self.is_established() && !self.is_alone {
+            self.spoken_for(session, self.config.server, None, now, out);
+        }
+    }
+
+    fn attach(&mut self, outbox: OutboxId, id: SessionId, exclusive: bool, now: Now, out: &mut Effects) -> Response {
         let Some(timeout_ms) = self.tree.session(id).map(|session| session.timeout_ms) else {
             return Err(if id.is_some() { session_expired() } else { no_session() });
         };
@@ -204,6 +274,7 @@ impl Replica {
             self.sessions.detach(before, outbox);
         }
         if exclusive {
+            self.speak_for(id, now, out);
             if let Some(fenced) = self.sessions.attach(id, outbox) {
                 out.outbox.push((fenced, Delivery::Session { id, end: SessionEnd::Moved }));
                 let detail = "another connection speaks for the session now";
@@ -218,21 +289,17 @@ impl Replica {
     /// Whether parked requests need wait no longer.
     pub(crate) fn has_parked_to_wake(&self) -> bool {
         let first = self.waiting.parked.first_key_value();
-        self.is_established() && first.is_some_and(|((zxid, _), _)| *zxid <= self.tree.applied())
+        first.is_some_and(|((zxid, _), _)| *zxid <= self.tree.applied())
     }
 
     /// Goes on with parked requests that need wait no longer, as far as one turn goes.
     pub(crate) fn wake_parked(&mut self, now: Now, out: &mut Effects) {
-        let is_established = self.is_established();
         while let Some(entry) = self.waiting.parked.first_entry() {
-            if entry.key().0 > self.tree.applied() || !is_established || self.effort.is_spent() {
+            if entry.key().0 > self.tree.applied() || self.effort.is_spent() {
                 return;
             }
-            let Parked { outbox, tag, request, .. } = entry.remove();
-            // Whoever has left would be given a watch that nobody ends, or a session that somebody else speaks for.
-            if self.lanes.contains(outbox) {
-                self.local(outbox, tag, request, now, out);
-            }
+            let parked = entry.remove();
+            self.unpark(parked, now, out);
         }
     }
 
@@ -240,15 +307,27 @@ impl Replica {
     pub(crate) fn give_up_parked(&mut self, now: Now, out: &mut Effects) {
         let late = self.waiting.parked.extract_if(.., |_, parked| parked.give_up_ms <= now.monotonic_ms);
         let late: alloc::vec::Vec<_> = late.collect();
-        for (_, Parked { outbox, tag, request, .. }) in late {
-            let error = if request.deadline_ms <= now.monotonic_ms {
-                deadline_exceeded()
-            } else {
-                let (applied, wanted) = (self.tree.applied(), request.min_zxid);
-                Error::new(Code::Unavailable, format!("this server has applied {applied}, not yet {wanted}"))
-            };
-            self.answer(outbox, tag, Err(error), now, out);
+        for (_, parked) in late {
+            let (applied, wanted) = (self.tree.applied(), parked.request.min_zxid);
+            let detail = format!("this server has applied {applied}, not yet {wanted}");
+            self.give_up(parked, Error::new(Code::Unavailable, detail), now, out);
         }
+        let is_late = |_: &u64, indexed: &mut Indexed| match indexed {
+            Indexed::Read(parked) => parked.give_up_ms <= now.monotonic_ms,
+            Indexed::Answer { .. } => false,
+        };
+        let late: alloc::vec::Vec<_> = self.waiting.indexing.extract_if(.., is_late).collect();
+        for (_, indexed) in late {
+            if let Indexed::Read(parked) = indexed {
+                self.give_up(parked, no_leader(), now, out);
+            }
+        }
+    }
+
+    fn give_up(&mut self, parked: Parked, error: Error, now: Now, out: &mut Effects) {
+        let Parked { outbox, tag, request, .. } = parked;
+        let error = if request.deadline_ms <= now.monotonic_ms { deadline_exceeded() } else { error };
+        self.answer(outbox, tag, Err(error), now, out);
     }
 }
 
@@ -270,5 +349,36 @@ fn size_of_reply(reply: &Reply) -> usize {
         Reply::Ephemerals(paths) => paths.iter().map(String::len).sum(),
         Reply::Acl { acl, .. } => acl.iter().map(|entry| entry.scheme.len() + entry.id.len()).sum(),
         _ => 0,
+    }
+}
+
+impl Replica {
+    /// Checks the request's claim to its session, and counts it as a sign of life.
+    pub(crate) fn recognize(&mut self, request: &Request) -> Result<(), Error> {
+        let Some((id, secret)) = &request.session else { return Ok(()) };
+        let Some(session) = self.tree.session(*id) else { return Err(session_expired()) };
+        if !session.secret.matches(secret) {
+            return Err(Error::new(Code::AuthFailed, "the session's secret does not match"));
+        }
+        if self.is_established() && self.sessions.touch(*id).is_none() {
+            return Err(session_expired());
+        }
+        if self.is_following() {
+            self.touched.insert(*id);
+        }
+        Ok(())
+    }
+
+    /// Counts a sign of life of a session. Whether it is a right one is judged when the request is answered.
+    pub(crate) fn touch(&mut self, session: Option<(SessionId, SessionSecret)>) {
+        if let Some((id, secret)) = session
+            && self.tree.session(id).is_some_and(|session| session.secret.matches(&secret))
+        {
+            if self.is_following() {
+                self.touched.insert(id);
+            } else {
+                let _ = self.sessions.touch(id);
+            }
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! `Recovery`: how a replica comes out of a snapshot and the log after it.
 
 use alloc::vec::Vec;
+use bytes::Bytes;
 use quorate_tree::Tree;
-use quorate_types::{Epoch, Frame, FrameKind, Now, Zxid};
-use quorate_zab::{Configs, Promise, Zab};
+use quorate_types::{Frame, FrameKind, Now, Zxid};
+use quorate_zab::{Position, Promise, SnapshotBase, Standing, Start, Zab};
 
 use crate::effect::Effects;
 use crate::history::History;
@@ -11,15 +12,33 @@ use crate::replica::{Config, Replica};
 use crate::watch::{WatchConfig, Watches};
 use crate::writes::decode;
 
-/// Where the state begins that a recovery starts from: at a snapshot, or at nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Base {
-    /// The snapshot's zxid.
-    pub zxid: Zxid,
-    /// The chain hash of the history up to there.
-    pub chain: u64,
-    /// Every epoch up to there with its last counter.
-    pub epochs: Vec<(Epoch, u32)>,
+/// What a server's disk holds besides its records, all of it durable.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The last promise.
+    pub promise: Promise,
+    /// Whether this server counts.
+    pub standing: Standing,
+    /// What the state begins with: a snapshot's place, or the beginning of all history.
+    pub base: SnapshotBase,
+    /// Everything up to here is known to have been committed.
+    pub commit: Zxid,
+    /// Before the first record that the log still holds.
+    pub log_start: Zxid,
+}
+
+impl Found {
+    /// What an empty disk holds.
+    #[must_use]
+    pub fn nothing() -> Found {
+        Found {
+            promise: Promise::default(),
+            standing: Standing::Voter,
+            base: SnapshotBase { position: Position::default(), epochs: Vec::new(), configs: Bytes::new() },
+            commit: Zxid::ZERO,
+            log_start: Zxid::ZERO,
+        }
+    }
 }
 
 /// A replica in the making. Every record of the log that is still there is pushed, in order; those that the snapshot
@@ -27,10 +46,8 @@ pub struct Base {
 #[derive(Debug)]
 pub struct Recovery {
     config: Config,
-    promise: Promise,
+    found: Found,
     tree: Tree,
-    base: Zxid,
-    commit: Zxid,
     log: quorate_zab::History,
     past: History,
     last_pushed: Option<Zxid>,
@@ -40,21 +57,19 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// Begins from the state `tree`, exact at `base`. Everything up to `commit` is known to have been committed, and
-    /// everything that will be pushed is durable.
+    /// Begins from the state `tree`, exact at the base. Everything that will be pushed is durable.
     ///
     /// # Panics
-    /// If the tree is not at `base`.
+    /// If the tree is not at the base, or if the base names configurations that cannot be read.
     #[must_use]
-    pub fn new(config: Config, promise: Promise, tree: Tree, base: Base, commit: Zxid) -> Recovery {
-        assert_eq!(tree.applied(), base.zxid, "the snapshot's state is not at the snapshot's zxid");
+    pub fn new(config: Config, found: Found, tree: Tree) -> Recovery {
+        let base = found.base.position.zxid;
+        assert_eq!(tree.applied(), base, "the snapshot's state is not at the snapshot's zxid");
         Recovery {
-            past: History::new(base.zxid, config.history_bytes),
-            log: quorate_zab::History::new(base.zxid, base.chain, base.epochs),
-            base: base.zxid,
-            commit: commit.max(base.zxid),
+            past: History::new(base, config.history_bytes),
+            log: quorate_zab::History::from_snapshot(&found.base),
+            found: Found { commit: found.commit.max(base), ..found },
             config,
-            promise,
             tree,
             last_pushed: None,
             replayed_records: 0,
@@ -72,14 +87,14 @@ impl Recovery {
             assert!(zxid.follows(last), "{zxid:?} was pushed after {last:?}");
         }
         let is_first = self.last_pushed.replace(zxid).is_none();
-        if zxid <= self.base {
+        if zxid <= self.found.base.position.zxid {
             self.remember(&frame, is_first);
             return;
         }
         self.replayed_records += 1;
         self.replayed_bytes += frame.bytes().len() as u64;
         self.log.append(frame);
-        while let Some(frame) = self.log.deliver(self.commit) {
+        while let Some(frame) = self.log.deliver(self.found.commit) {
             self.apply(&frame);
         }
     }
@@ -124,19 +139,29 @@ impl Recovery {
     /// All records were pushed: the replica begins its work.
     #[must_use]
     pub fn finish(self, now: Now, out: &mut Effects) -> Replica {
+        let Found { promise, standing, base, commit, log_start } = self.found;
         let me = self.config.server;
-        let configs = Configs::new([me]);
+        let founding = self.config.founding.clone();
+        let is_alone = match self.log.configs() {
+            Some(configs) => configs.is_quorum(|server| server == me),
+            None => founding.servers.len() == 1,
+        };
         // Whoever is a quorum by itself has committed whatever it has logged: nobody sees a state without it.
-        let commit = if configs.is_quorum(|server| server == me) { self.log.last() } else { self.commit };
-        let zab_config = quorate_zab::Config { server: me, configs, counter_soft_max: self.config.counter_soft_max };
-        let zab = Zab::new(zab_config, self.promise, self.log, commit);
+        let commit = if is_alone { self.log.last() } else { commit };
+        let zab_config = quorate_zab::Config {
+            counter_soft_max: self.config.counter_soft_max,
+            ..quorate_zab::Config::new(me, founding)
+        };
+        let at_snapshot = base.position.zxid;
+        let snapshot = (at_snapshot != Zxid::ZERO).then_some(base.position);
+        let zab = Zab::new(zab_config, Start { promise, standing, history: self.log, commit, log_start, snapshot });
         let watches =
             Watches::new(self.past, WatchConfig { hash_seed: self.config.hash_seed, ..WatchConfig::default() });
-        let mut replica = Replica::new(self.config, zab, self.tree, self.base, watches);
+        let mut replica = Replica::new(self.config, zab, self.tree, at_snapshot, watches);
         replica.under_way.replayed(self.replayed_records, self.replayed_bytes);
         replica.sessions.advance(now.monotonic_ms);
         replica.begin_sessions();
-        replica.with_outputs(now, out, Zab::start);
+        replica.with_outputs(now, out, |zab, outputs| zab.start(now.monotonic_ms, outputs));
         replica
     }
 }

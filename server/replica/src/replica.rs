@@ -1,17 +1,20 @@
 //! `Replica`: agreement, state, sessions, watches and pipeline of one server, composed.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use foldhash::fast::FixedState;
 use quorate_tree::{Pending, Tree};
 use quorate_types::{
-    ClusterId, Code, Epoch, Error, Now, Op, OutboxId, Request, Response, Role, ServerId, Status, Tag, Zxid,
+    ClusterId, Code, Epoch, Error, Now, Op, OutboxId, Request, Response, ServerId, SessionId, Status, Tag, Zxid,
 };
-use quorate_zab::{Output, Phase, Zab};
+use quorate_zab::{ConnectionId, Digest, Members, Output, Phase, Zab};
 
+use crate::Map;
 use crate::counting::Counting;
 use crate::effect::{Delivery, Effects, Hint};
 use crate::effort::Effort;
+use crate::ensemble::{Comparison, Received};
 use crate::input::{ClientInput, DiskInput, Input};
 use crate::lanes::Lanes;
 use crate::limits;
@@ -19,6 +22,7 @@ use crate::reaping::Reaping;
 use crate::sessions::Sessions;
 use crate::snapshotting::Snapshotting;
 use crate::watch::Watches;
+use crate::writes::Asker;
 
 /// What does not change while a replica runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub struct Config {
     pub server: ServerId,
     /// Its ensemble.
     pub cluster: ClusterId,
+    /// The servers that the ensemble begins with.
+    pub founding: Members,
     /// Distinguishes this run of the process from earlier ones: what the disk reports to another is ignored.
     pub incarnation: u64,
     /// Seeds hash maps: random in production, fixed in the simulator.
@@ -48,6 +54,7 @@ impl Config {
         Config {
             server,
             cluster,
+            founding: Members::founding([server]),
             incarnation,
             hash_seed: incarnation,
             history_bytes: limits::HISTORY_BYTES,
@@ -77,33 +84,76 @@ pub struct Replica {
     pub(crate) waiting: Waiting,
     pub(crate) under_way: UnderWay,
     pub(crate) disk_full: bool,
-    /// The epoch in which this server leads and has applied everything before its marker. Agreement is in broadcast a
-    /// moment earlier: what it has decided to deliver by then is still to be applied.
-    pub(crate) established: Option<Epoch>,
+    pub(crate) serving: Serving,
+    /// This server is all of its ensemble: nobody else could lead.
+    pub(crate) is_alone: bool,
+    /// Writes that the leader was asked for and has not answered.
+    pub(crate) forwarded: Map<(OutboxId, Tag), ()>,
+    /// Sessions that have shown that they live since the leader was told last.
+    pub(crate) touched: BTreeSet<SessionId>,
+    /// While leading: whose clients speak for a session, and by which session with that server; `None` for this one.
+    pub(crate) owners: Map<SessionId, (ServerId, Option<ConnectionId>)>,
+    pub(crate) comparison: Comparison,
+    pub(crate) received: Option<Received>,
     has_work: bool,
     pub(crate) counting: Counting,
     /// Of the answers since the last flush.
     pub(crate) effort: Effort,
     /// Outboxes with a local request whose turn it is, held back because the turn's effort was spent.
     held_back: VecDeque<OutboxId>,
-    /// Scratch, empty between steps.
+    /// What agreement has decided and was not carried out yet; empty between steps.
     pub(crate) outputs: Vec<Output>,
+    pub(crate) is_carrying_out: bool,
+}
+
+/// What a server is to its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Serving {
+    /// It knows no established leader.
+    No,
+    /// It leads in this epoch and has applied everything before its marker. Agreement is in broadcast a moment earlier: what
+    /// it has decided to deliver by then is still to be applied.
+    Leading(Epoch),
+    /// It follows, or observes, an established leader.
+    Following {
+        /// Whom.
+        leader: ServerId,
+        /// Since which epoch.
+        epoch: Epoch,
+    },
 }
 
 /// Requests that wait for something, by what they wait for.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     /// Writes that arrived while this leader was between two epochs, in order.
-    pub(crate) held: VecDeque<(OutboxId, Tag, Request)>,
+    pub(crate) held: VecDeque<(Asker, Request)>,
     pub(crate) held_bytes: usize,
     /// Answers that are true once everything up to a zxid is committed, in the order of the zxids.
-    pub(crate) barriers: VecDeque<(Zxid, OutboxId, Tag, Response)>,
+    pub(crate) barriers: VecDeque<(Zxid, Asker, Response)>,
     pub(crate) barrier_bytes: usize,
     /// Requests that are the same as a pending one, by its zxid.
-    pub(crate) joined: BTreeMap<Zxid, Vec<(OutboxId, Tag)>>,
+    pub(crate) joined: BTreeMap<Zxid, Vec<Asker>>,
     /// Local requests that wait until a zxid is applied, or for a leader, in the order of arrival.
     pub(crate) parked: BTreeMap<(Zxid, u64), Parked>,
     pub(crate) parked_so_far: u64,
+    /// What waits for a word of the leader, by the number under which it was asked for.
+    pub(crate) indexing: BTreeMap<u64, Indexed>,
+    pub(crate) indexed_so_far: u64,
+}
+
+/// What waits for a word of the leader.
+#[derive(Debug)]
+pub(crate) enum Indexed {
+    /// A read that has to see everything that was acknowledged before.
+    Read(Parked),
+    /// An answer that is given if this server still leads.
+    Answer {
+        asker: Asker,
+        /// What the decision rests on.
+        barrier: Zxid,
+        response: Response,
+    },
 }
 
 /// A local request that cannot be answered yet.
@@ -113,6 +163,8 @@ pub(crate) struct Parked {
     pub(crate) tag: Tag,
     pub(crate) request: Request,
     pub(crate) give_up_ms: u64,
+    /// With `min_zxid`, the leader's word was heard.
+    pub(crate) is_certain: bool,
 }
 
 /// How much is on its way to the disk.
@@ -127,6 +179,12 @@ pub(crate) struct UnderWay {
 }
 
 impl UnderWay {
+    pub(crate) fn submitted(&mut self, token: u64, bytes: usize) {
+        self.submitted_bytes += bytes as u64;
+        self.submitted_records += 1;
+        self.last_token = token;
+    }
+
     fn mark(&mut self) {
         if self.marks.back().is_none_or(|(token, _)| *token < self.last_token) {
             self.marks.push_back((self.last_token, self.submitted_bytes));
@@ -167,12 +225,19 @@ impl Replica {
             waiting: Waiting::default(),
             under_way: UnderWay::default(),
             disk_full: false,
-            established: None,
+            serving: Serving::No,
+            is_alone: false,
+            forwarded: Map::with_hasher(FixedState::with_seed(seed)),
+            touched: BTreeSet::new(),
+            owners: Map::with_hasher(FixedState::with_seed(seed)),
+            comparison: Comparison::default(),
+            received: None,
             has_work: false,
             counting: Counting::default(),
             effort: Effort::default(),
             held_back: VecDeque::new(),
             outputs: Vec::new(),
+            is_carrying_out: false,
         }
     }
 
@@ -183,6 +248,11 @@ impl Replica {
             Input::Tick { heard_ms } => self.tick(heard_ms, now, out),
             Input::Disk(input) => self.step_disk(input, now, out),
             Input::Client(input) => self.step_client(input, now, out),
+            Input::Peer(input) => self.step_zab(input, now, out),
+            Input::SnapshotReceived { connection, base, tree } => {
+                self.received = Some(Received { base: base.clone(), tree });
+                self.step_zab(quorate_zab::Input::SnapshotReceived { connection, base }, now, out);
+            }
         }
     }
 
@@ -191,6 +261,8 @@ impl Replica {
         self.catch_up(now, out);
         let is_behind = !self.held_back.is_empty() || self.counting.has_work() || self.has_parked_to_wake();
         self.has_work = self.watches.work(&mut self.tree, out) || is_behind;
+        self.zab.set_digest(Digest { zxid: self.tree.applied(), value: self.tree.digest() });
+        self.with_outputs(now, out, |zab, outputs| zab.flush(outputs));
         self.begin_snapshot_if_due(out);
         self.under_way.mark();
         out.hint = Hint { commit: self.zab.commit(), digest: self.tree.digest(), digest_zxid: self.tree.applied() };
@@ -241,12 +313,11 @@ impl Replica {
     /// What this server is, does and holds.
     #[must_use]
     pub fn status(&self) -> Status {
-        let role = self.zab.role();
         Status {
-            role,
+            role: self.zab.role(),
             epoch: self.zab.epoch(),
-            leader: if role == Role::Leading { self.config.server } else { ServerId::default() },
-            serving: self.is_established() && !self.disk_full,
+            leader: self.leader(),
+            serving: (self.is_established() || self.is_following()) && !self.disk_full,
             logged: self.zab.history().last(),
             durable: self.zab.durable(),
             committed: self.zab.commit(),
@@ -265,10 +336,21 @@ impl Replica {
     }
 
     pub(crate) fn is_established(&self) -> bool {
-        *self.zab.phase() == Phase::Broadcast && self.established == Some(self.zab.epoch())
+        self.zab.phase() == Phase::Broadcast && self.serving == Serving::Leading(self.zab.epoch())
+    }
+
+    /// Whether this server has an established leader that is another one.
+    pub(crate) fn is_following(&self) -> bool {
+        matches!(self.serving, Serving::Following { .. })
+    }
+
+    pub(crate) fn step_zab(&mut self, input: quorate_zab::Input, now: Now, out: &mut Effects) {
+        self.with_outputs(now, out, |zab, outputs| zab.step(now.monotonic_ms, input, outputs));
     }
 
     fn tick(&mut self, heard_ms: u64, now: Now, out: &mut Effects) {
+        self.step_zab(quorate_zab::Input::Tick, now, out);
+        self.tell_touched(now, out);
         if self.is_established() {
             self.expire_sessions(now.monotonic_ms.saturating_sub(heard_ms), now, out);
             self.reap(now, out);
@@ -283,13 +365,16 @@ impl Replica {
             DiskInput::Synced { incarnation, token } => {
                 if incarnation == self.config.incarnation {
                     self.under_way.synced(token);
-                    self.with_outputs(now, out, |zab, outputs| zab.synced(token, outputs));
+                    self.step_zab(quorate_zab::Input::Synced(token), now, out);
                 }
             }
             DiskInput::Space { low } => self.disk_full = low,
             DiskInput::SnapshotReady => self.continue_snapshot(out),
-            DiskInput::SnapshotWritten { zxid, oldest_kept } => self.snapshot_written(zxid, oldest_kept, out),
+            DiskInput::SnapshotWritten { zxid, chain, oldest_kept } => {
+                self.snapshot_written(zxid, chain, oldest_kept, now, out);
+            }
             DiskInput::SnapshotFailed => self.snapshot_failed(),
+            DiskInput::LogRead { token, read } => self.step_zab(quorate_zab::Input::LogRead { token, read }, now, out),
         }
     }
 
@@ -321,7 +406,7 @@ impl Replica {
             }
         }
         if is_write(&request.op) {
-            lane.expect(tag);
+            lane.expect_write(tag);
             self.write(outbox, tag, request, now, out);
         } else if matches!(request.op, Op::StreamTree { .. }) {
             // A stream ends when it ends, and says so itself: nothing waits in line behind it.

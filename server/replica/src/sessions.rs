@@ -128,6 +128,30 @@ impl Sessions {
         previous.filter(|previous| *previous != outbox)
     }
 
+    /// The outbox that speaks for the session.
+    pub(crate) fn speaker(&self, id: SessionId) -> Option<OutboxId> {
+        self.live.get(&id)?.speaker
+    }
+
+    /// Nobody here speaks for the session any more. Returns who did.
+    pub(crate) fn silence(&mut self, id: SessionId) -> Option<OutboxId> {
+        self.live.get_mut(&id)?.speaker.take()
+    }
+
+    /// The sessions that somebody here speaks for, in the order of their ids.
+    pub(crate) fn spoken_for(&self) -> Vec<SessionId> {
+        let mut spoken_for: Vec<_> =
+            self.live.iter().filter(|(_, liveness)| liveness.speaker.is_some()).map(|(id, _)| *id).collect();
+        spoken_for.sort_unstable();
+        spoken_for
+    }
+
+    /// Forgets all sessions: the state that they belong to is gone.
+    pub(crate) fn clear(&mut self) {
+        self.live.clear();
+        self.buckets.clear();
+    }
+
     /// `outbox` is told when the session ends.
     pub(crate) fn listen(&mut self, id: SessionId, outbox: OutboxId) {
         if let Some(liveness) = self.live.get_mut(&id)

@@ -5,7 +5,8 @@
 
 use alloc::boxed::Box;
 use quorate_tree::SnapshotEncoder;
-use quorate_types::Zxid;
+use quorate_types::{Now, Zxid};
+use quorate_zab::Position;
 
 use crate::effect::{DiskOp, Effects, SnapshotOp};
 use crate::limits::SNAPSHOT_SLICE_BYTES;
@@ -40,6 +41,11 @@ impl Snapshotting {
         Snapshotting { newest, state: State::Idle, records_before: 0, bytes_before: 0 }
     }
 
+    /// The state was replaced by a snapshot: whatever was being written of it is of no use.
+    pub(crate) fn restart(&mut self, newest: Zxid) {
+        (self.newest, self.state) = (newest, State::Idle);
+    }
+
     /// The state that the newest verified snapshot holds.
     pub(crate) fn newest(&self) -> Zxid {
         self.newest
@@ -63,6 +69,7 @@ impl Replica {
             zxid: history.delivered(),
             chain: history.delivered_chain(),
             epochs: history.delivered_epochs(),
+            configs: history.snapshot_base().configs,
         });
         assert_eq!(history.delivered(), self.tree.applied(), "delivered but not applied");
         let (digest, znodes) = (self.tree.digest(), self.tree.znode_count() as u64);
@@ -86,10 +93,24 @@ impl Replica {
     }
 
     /// A snapshot is on disk and verified: older ones, and the log before them, may go.
-    pub(crate) fn snapshot_written(&mut self, zxid: Zxid, oldest_kept: Option<Zxid>, out: &mut Effects) {
+    pub(crate) fn snapshot_written(
+        &mut self,
+        zxid: Zxid,
+        chain: u64,
+        oldest_kept: Option<Zxid>,
+        now: Now,
+        out: &mut Effects,
+    ) {
         self.snapshotting.state = State::Idle;
         self.snapshotting.newest = zxid;
-        out.disk.extend(oldest_kept.map(|oldest_kept| DiskOp::Purge { oldest_kept }));
+        self.step_zab(quorate_zab::Input::SnapshotTaken(Position { zxid, chain }), now, out);
+        if let Some(oldest_kept) = oldest_kept {
+            // A learner may still be reading from there; the next snapshot purges it.
+            if self.zab.oldest_needed().is_none_or(|needed| needed >= oldest_kept) {
+                self.step_zab(quorate_zab::Input::Purged(oldest_kept), now, out);
+                out.disk.push(DiskOp::Purge { oldest_kept });
+            }
+        }
     }
 
     /// Not now, then: the log still has everything. The next attempt comes as if this had been a snapshot.

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use quorate_replica::{DiskInput, DiskOp, Hint};
-use quorate_storage::{Disk, Hints, Log, LogError, Meta, MetaFile, Space};
-use quorate_types::{Frame, ServerId};
+use quorate_storage::{Disk, Hints, Log, LogError, Meta, MetaFile, SnapshotInfo, Space, Standing};
+use quorate_types::{Frame, ServerId, Zxid};
+use quorate_zab::{LogRead, Position};
 
 /// Under constant load there is no idle moment: a spare segment is then reserved a step at a time, once in so many
 /// batches.
@@ -17,6 +18,8 @@ pub struct LogWork<D: Disk> {
     incarnation: u64,
     /// What found no room, in order, until there is some.
     stuck: VecDeque<DiskOp>,
+    /// The snapshot that a leader has sent, for [`DiskOp::Install`].
+    received: Option<SnapshotInfo>,
     /// What the replica was last told of the room.
     low: bool,
     /// Batches since the room was last looked after.
@@ -35,7 +38,13 @@ pub struct LogDone {
 
 impl<D: Disk> LogWork<D> {
     pub(crate) fn new(log: Log<D>, meta: MetaFile<D>, incarnation: u64) -> LogWork<D> {
-        LogWork { log, meta, incarnation, stuck: VecDeque::new(), low: false, busy_batches: 0, frames: Vec::new() }
+        let (stuck, frames) = (VecDeque::new(), Vec::new());
+        LogWork { log, meta, incarnation, stuck, received: None, low: false, busy_batches: 0, frames }
+    }
+
+    /// Takes note of a snapshot that is complete and set aside, before the replica hears of it.
+    pub fn received(&mut self, info: SnapshotInfo) {
+        self.received = Some(info);
     }
 
     /// [`LogWork::write`], then [`LogWork::keep_room`].
@@ -58,7 +67,7 @@ impl<D: Disk> LogWork<D> {
         let hints = hints(hint);
         self.stuck.extend(ops.drain(..));
         let mut done = LogDone::default();
-        match self.work_off(&hints) {
+        match self.work_off(&hints, &mut done.inputs) {
             Ok(None) => {}
             Ok(Some(token)) => done.inputs.push(DiskInput::Synced { incarnation: self.incarnation, token }),
             Err((_, error)) if error.is_fatal() => return Err(error),
@@ -146,36 +155,68 @@ impl<D: Disk> LogWork<D> {
     }
 
     /// Works off `stuck`. Returns the last token whose operation, with all before it, is durable.
-    fn work_off(&mut self, hints: &Hints) -> Result<Option<u64>, (Option<u64>, LogError)> {
+    fn work_off(&mut self, hints: &Hints, inputs: &mut Vec<DiskInput>) -> Result<Option<u64>, (Option<u64>, LogError)> {
         let mut durable = None;
         while let Some(op) = self.stuck.front() {
-            match op {
-                DiskOp::Append { .. } => {
-                    let token = self.append_run(hints).map_err(|error| (durable, error))?;
-                    durable = Some(token);
-                }
-                DiskOp::Promise { token, accepted_epoch, accepted_leader } => {
-                    let token = *token;
-                    let meta = Meta {
-                        accepted_epoch: *accepted_epoch,
-                        accepted_leader: Some(*accepted_leader).filter(|leader| *leader != ServerId::default()),
-                        durable_batch: self.log.durable_batch(),
-                        ..self.meta.get().clone()
-                    };
-                    self.meta.write(&meta).map_err(|error| (durable, error.into()))?;
-                    durable = Some(token);
-                    self.stuck.pop_front();
-                }
-                DiskOp::Purge { oldest_kept } => {
-                    self.log.purge(*oldest_kept).map_err(|error| (durable, error))?;
-                    // Now and then, the meta record vouches for what is durable: see `Meta::durable_batch`.
-                    let meta = Meta { durable_batch: self.log.durable_batch(), ..self.meta.get().clone() };
-                    self.meta.write(&meta).map_err(|error| (durable, error.into()))?;
-                    self.stuck.pop_front();
-                }
-            }
+            let token = match op {
+                DiskOp::Append { .. } => Some(self.append_run(hints).map_err(|error| (durable, error))?),
+                _ => self.work_off_one(inputs).map_err(|error| (durable, error))?,
+            };
+            durable = token.or(durable);
         }
         Ok(durable)
+    }
+
+    /// Works off the operation at the front of `stuck`, which is no append. Returns its token.
+    fn work_off_one(&mut self, inputs: &mut Vec<DiskInput>) -> Result<Option<u64>, LogError> {
+        let Some(op) = self.stuck.front() else { return Ok(None) };
+        let token = op.token();
+        match op {
+            DiskOp::Append { .. } => unreachable!("appends are worked off in runs"),
+            DiskOp::Promise { accepted_epoch, accepted_leader, .. } => {
+                let meta = Meta {
+                    accepted_epoch: *accepted_epoch,
+                    accepted_leader: Some(*accepted_leader).filter(|leader| *leader != ServerId::default()),
+                    ..self.meta.get().clone()
+                };
+                self.write_meta(meta)?;
+            }
+            DiskOp::Readmit { .. } => {
+                self.write_meta(Meta { standing: Standing::Voter, ..self.meta.get().clone() })?;
+            }
+            DiskOp::Truncate { after, .. } => self.log.truncate_after(*after)?,
+            DiskOp::Install { base, .. } => {
+                let info = self.received.take().filter(|info| info.position.zxid == base.zxid);
+                let info = info.unwrap_or_else(|| panic!("the snapshot at {base:?} was never received"));
+                self.log.switch_generation(&mut self.meta, &info)?;
+            }
+            DiskOp::Read { token, after, bytes_max } => {
+                let (token, after, bytes_max) = (*token, *after, *bytes_max);
+                inputs.push(DiskInput::LogRead { token, read: self.read(after, bytes_max)? });
+            }
+            DiskOp::Purge { oldest_kept } => {
+                self.log.purge(*oldest_kept)?;
+                // Now and then, the meta record vouches for what is durable: see `Meta::durable_batch`.
+                self.write_meta(self.meta.get().clone())?;
+            }
+        }
+        self.stuck.pop_front();
+        Ok(token)
+    }
+
+    fn write_meta(&mut self, meta: Meta) -> Result<(), LogError> {
+        let durable_batch = self.log.durable_batch();
+        Ok(self.meta.write(&Meta { durable_batch, ..meta })?)
+    }
+
+    fn read(&self, after: Zxid, bytes_max: usize) -> Result<LogRead, LogError> {
+        let Some(place) = self.log.position(after)? else { return Ok(LogRead::NotInLog) };
+        let after = Position { zxid: place.zxid, chain: place.chain };
+        match self.log.read(place.zxid, bytes_max) {
+            Ok(frames) => Ok(LogRead::Found { after, frames }),
+            Err(LogError::NotInLog(_)) => Ok(LogRead::NotInLog),
+            Err(error) => Err(error),
+        }
     }
 
     /// Appends all records at the front of `stuck`, and returns the token of the last one.

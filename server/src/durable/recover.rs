@@ -1,10 +1,10 @@
 //! A start: from what the data directory holds to a replica that can begin.
 
-use quorate_replica::{Base, Config, Recovery};
+use quorate_replica::{Config, Found, Recovery};
 use quorate_storage::{Disk, LogError, OpenError, Options, SnapshotError, Storage};
 use quorate_tree::{SnapshotDecoder, Tree};
 use quorate_types::{ClusterId, Epoch, ServerId, Zxid};
-use quorate_zab::Promise;
+use quorate_zab::{Position, Promise, SnapshotBase, Standing};
 use thiserror::Error;
 
 use crate::durable::{LogWork, SnapshotWork};
@@ -82,7 +82,7 @@ pub fn recover<D: Disk>(
     let Storage { log, meta, snapshots } = storage;
     let config = config(found.meta.server_id, found.meta.cluster_id);
     let (tree, base) = match &found.snapshot {
-        None => (Tree::new(config.hash_seed), Base::default()),
+        None => (Tree::new(config.hash_seed), Found::nothing().base),
         Some((info, header, _)) => {
             let zxid = info.position.zxid;
             let mut decoder = SnapshotDecoder::new(config.hash_seed);
@@ -92,16 +92,22 @@ pub fn recover<D: Disk>(
                 decoder.push(&chunk).map_err(|error| broken(&error))?;
             }
             let tree = decoder.finish().map_err(|error| broken(&error))?;
-            (tree, Base { zxid, chain: info.position.chain, epochs: header.epochs.clone() })
+            let position = Position { zxid, chain: info.position.chain };
+            (tree, SnapshotBase { position, epochs: header.epochs.clone(), configs: header.config.clone() })
         }
     };
     if found.meta.accepted_epoch < found.last.zxid.epoch() {
         return Err(RecoverError::Promise { promised: found.meta.accepted_epoch, last: found.last.zxid });
     }
     let promise = Promise { epoch: found.meta.accepted_epoch, leader: found.meta.accepted_leader };
-    let (incarnation, cluster, at_snapshot) = (config.incarnation, config.cluster, base.zxid);
+    let standing = match found.meta.standing {
+        quorate_storage::Standing::Voter => Standing::Voter,
+        quorate_storage::Standing::Amnesiac => Standing::Amnesiac,
+    };
+    let (incarnation, cluster, at_snapshot) = (config.incarnation, config.cluster, base.position.zxid);
     let mut after = log.start_before(at_snapshot, config.history_bytes as u64).zxid;
-    let mut recovery = Recovery::new(config, promise, tree, base, found.commit);
+    let log_start = log.start().zxid;
+    let mut recovery = Recovery::new(config, Found { promise, standing, base, commit: found.commit, log_start }, tree);
     let (digest_zxid, digest) = found.digest;
     loop {
         let frames = log.read(after, READ_BYTES)?;

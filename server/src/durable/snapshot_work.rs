@@ -1,6 +1,5 @@
 //! `SnapshotWork`: writes the state that the replica encodes, a chunk at a time.
 
-use bytes::Bytes;
 use quorate_replica::{DiskInput, SnapshotOp};
 use quorate_storage::{Disk, Position, SnapshotError, SnapshotFooter, SnapshotHeader, SnapshotWriter, Snapshots};
 use quorate_types::ClusterId;
@@ -28,10 +27,10 @@ impl<D: Disk> SnapshotWork<D> {
         is_wanted: impl Fn() -> bool,
     ) -> Result<Option<DiskInput>, SnapshotError> {
         match op {
-            SnapshotOp::Begin { zxid, chain, epochs } => {
+            SnapshotOp::Begin { zxid, chain, epochs, configs } => {
                 self.writer = None;
-                let (position, config) = (Position { zxid, chain }, Bytes::new());
-                let header = SnapshotHeader { cluster_id: self.cluster, position, epochs, config };
+                let position = Position { zxid, chain };
+                let header = SnapshotHeader { cluster_id: self.cluster, position, epochs, config: configs };
                 self.writer = Some(self.snapshots.begin(&header)?);
                 Ok(None)
             }
@@ -48,14 +47,14 @@ impl<D: Disk> SnapshotWork<D> {
                 let mut footer = SnapshotFooter { digest, ..SnapshotFooter::default() };
                 footer.counts[0] = znodes;
                 let Some(info) = writer.finish(&footer, is_wanted)? else { return Ok(None) };
-                let zxid = info.position.zxid;
+                let Position { zxid, chain } = info.position;
                 self.snapshots.add(info);
                 // This one is there, whatever becomes of the older ones: the next snapshot tries again to remove them.
                 let oldest_kept = self.snapshots.purge().unwrap_or_else(|error| {
                     tracing::warn!(error = %error, "older snapshots could not be removed");
                     None
                 });
-                Ok(Some(DiskInput::SnapshotWritten { zxid, oldest_kept }))
+                Ok(Some(DiskInput::SnapshotWritten { zxid, chain, oldest_kept }))
             }
         }
     }

@@ -14,7 +14,7 @@ use quorate_zab::Promise;
 
 use super::*;
 use crate::effect::{Delivery, DiskOp, SessionEnd, WatchItem};
-use crate::{Base, Order, Recovery};
+use crate::{Found, Order, Recovery};
 
 const SECRET: SessionSecret = SessionSecret([7; 16]);
 
@@ -42,7 +42,8 @@ impl Server {
     }
 
     fn starting(config: Config, log: Vec<quorate_types::Frame>, promise: Promise, commit: Zxid) -> Server {
-        let mut recovery = Recovery::new(config, promise, Tree::new(1), Base::default(), commit);
+        let found = Found { promise, commit, ..Found::nothing() };
+        let mut recovery = Recovery::new(config, found, Tree::new(1));
         log.iter().cloned().for_each(|frame| recovery.push(frame));
         let (now, mut out) = (Now { monotonic_ms: 1_000, wall_ms: 1_700_000_000_000 }, Effects::default());
         let replica = recovery.finish(now, &mut out);
@@ -75,6 +76,7 @@ impl Server {
                     self.promise = Promise { epoch: accepted_epoch, leader: Some(accepted_leader) };
                 }
                 DiskOp::Purge { .. } => {}
+                other => panic!("a server that is alone does not ask for {other:?}"),
             }
         }
         let incarnation = self.replica.config.incarnation;
@@ -480,7 +482,7 @@ fn a_snapshot_is_written_chunk_by_chunk_while_writes_go_on() {
         ops.append(&mut server.out.snapshot);
     }
     let crate::SnapshotOp::Begin { zxid, .. } = ops[0] else { panic!("{ops:?}") };
-    server.step(Input::Disk(DiskInput::SnapshotWritten { zxid, oldest_kept: Some(zxid) }));
+    server.step(Input::Disk(DiskInput::SnapshotWritten { zxid, chain: 0, oldest_kept: Some(zxid) }));
     assert_eq!(server.submitted, [DiskOp::Purge { oldest_kept: zxid }]);
     let mut decoder = quorate_tree::SnapshotDecoder::new(1);
     for op in &ops {

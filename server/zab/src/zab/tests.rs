@@ -4,16 +4,32 @@ use std::vec;
 use std::vec::Vec;
 
 use super::*;
-use quorate_types::FrameKind;
+use crate::{Configs, Members, NotProposed};
+use quorate_types::{Epoch, FrameKind};
 
 const ME: ServerId = ServerId(1);
 
 fn config(counter_soft_max: u32) -> Config {
-    Config { server: ME, configs: Configs::new([ME]), counter_soft_max }
+    Config { counter_soft_max, ..Config::new(ME, Members::founding([ME])) }
+}
+
+fn beginning() -> Start {
+    Start {
+        promise: Promise::default(),
+        standing: Standing::Voter,
+        history: History::new(Zxid::ZERO, 0, vec![]),
+        commit: Zxid::ZERO,
+        log_start: Zxid::ZERO,
+        snapshot: None,
+    }
 }
 
 fn fresh(counter_soft_max: u32) -> Zab {
-    Zab::new(config(counter_soft_max), Promise::default(), History::new(Zxid::ZERO, 0, vec![]), Zxid::ZERO)
+    Zab::new(config(counter_soft_max), beginning())
+}
+
+fn synced(zab: &mut Zab, token: u64, out: &mut Vec<Output>) {
+    zab.step(0, Input::Synced(token), out);
 }
 
 fn z(epoch: u32, counter: u32) -> Zxid {
@@ -28,6 +44,7 @@ fn trace(out: &mut Vec<Output>) -> Vec<std::string::String> {
             Output::Promise { promise, .. } => std::format!("promise {}", promise.epoch.0),
             Output::Deliver(frame) => std::format!("deliver {:?}", frame.zxid()),
             Output::Established(epoch) => std::format!("established {}", epoch.0),
+            other => panic!("{other:?}"),
         })
         .collect()
 }
@@ -35,34 +52,34 @@ fn trace(out: &mut Vec<Output>) -> Vec<std::string::String> {
 #[test]
 fn one_voter_goes_through_every_phase_and_waits_for_its_disk_in_each() {
     let (mut zab, mut out) = (fresh(1000), vec![]);
-    zab.start(&mut out);
+    zab.start(0, &mut out);
     assert_eq!(trace(&mut out), ["promise 1"]);
     assert_eq!(zab.next_zxid(&mut out), Err(NotProposed::Later));
-    zab.synced(0, &mut out);
+    synced(&mut zab, 0, &mut out);
     assert_eq!(trace(&mut out), [""; 0]);
-    zab.synced(1, &mut out);
+    synced(&mut zab, 1, &mut out);
     assert_eq!(trace(&mut out), ["append (1,0)"]);
-    assert_eq!(zab.phase(), &Phase::Synchronization);
-    zab.synced(2, &mut out);
+    assert_eq!(zab.phase(), Phase::Synchronization);
+    synced(&mut zab, 2, &mut out);
     assert_eq!(trace(&mut out), ["deliver (1,0)", "established 1"]);
     for payload in [b"a", b"b", b"c"] {
         let zxid = zab.next_zxid(&mut out).unwrap();
         zab.propose(zxid, payload, &mut out);
     }
     assert_eq!(trace(&mut out), ["append (1,1)", "append (1,2)", "append (1,3)"]);
-    zab.synced(4, &mut out);
+    synced(&mut zab, 4, &mut out);
     assert_eq!(trace(&mut out), ["deliver (1,1)", "deliver (1,2)"]);
     assert_eq!((zab.commit(), zab.durable(), zab.history().last()), (z(1, 2), z(1, 2), z(1, 3)));
-    zab.synced(5, &mut out);
+    synced(&mut zab, 5, &mut out);
     assert_eq!(trace(&mut out), ["deliver (1,3)"]);
 }
 
 #[test]
 fn the_counter_runs_out_into_a_new_epoch_in_place_and_the_tail_becomes_its_history() {
     let (mut zab, mut out) = (fresh(2), vec![]);
-    zab.start(&mut out);
-    zab.synced(1, &mut out);
-    zab.synced(2, &mut out);
+    zab.start(0, &mut out);
+    synced(&mut zab, 1, &mut out);
+    synced(&mut zab, 2, &mut out);
     for _ in 0..2 {
         let zxid = zab.next_zxid(&mut out).unwrap();
         zab.propose(zxid, b"", &mut out);
@@ -71,11 +88,11 @@ fn the_counter_runs_out_into_a_new_epoch_in_place_and_the_tail_becomes_its_histo
     assert_eq!(zab.next_zxid(&mut out), Err(NotProposed::Later));
     assert_eq!(trace(&mut out), ["promise 2"]);
     // The records of epoch 1 become durable meanwhile, and are committed by what they were proposed under.
-    zab.synced(4, &mut out);
+    synced(&mut zab, 4, &mut out);
     assert_eq!(trace(&mut out), ["deliver (1,1)", "deliver (1,2)"]);
-    zab.synced(5, &mut out);
+    synced(&mut zab, 5, &mut out);
     assert_eq!(trace(&mut out), ["append (2,0)"]);
-    zab.synced(6, &mut out);
+    synced(&mut zab, 6, &mut out);
     assert_eq!(trace(&mut out), ["deliver (2,0)", "established 2"]);
     assert_eq!(zab.next_zxid(&mut out), Ok(z(2, 1)));
 }
@@ -83,25 +100,25 @@ fn the_counter_runs_out_into_a_new_epoch_in_place_and_the_tail_becomes_its_histo
 #[test]
 fn a_restarted_server_delivers_what_was_committed_and_the_rest_with_its_marker() {
     let mut history = History::new(Zxid::ZERO, 0, vec![]);
-    history.extend(FrameKind::Marker, z(1, 0), b"");
+    history.extend(FrameKind::Marker, z(1, 0), &[&[1][..], &Configs::new([ME]).encode()].concat());
     history.extend(FrameKind::Txn, z(1, 1), b"known to be committed");
     history.extend(FrameKind::Txn, z(1, 2), b"perhaps");
     let promise = Promise { epoch: Epoch(1), leader: Some(ME) };
-    let (mut zab, mut out) = (Zab::new(config(1000), promise, history, z(1, 1)), vec![]);
-    zab.start(&mut out);
+    let start = Start { promise, history, commit: z(1, 1), ..beginning() };
+    let (mut zab, mut out) = (Zab::new(config(1000), start), vec![]);
+    zab.start(0, &mut out);
     assert_eq!(trace(&mut out), ["deliver (1,0)", "deliver (1,1)", "promise 2"]);
-    zab.synced(1, &mut out);
+    synced(&mut zab, 1, &mut out);
     assert_eq!(trace(&mut out), ["append (2,0)"]);
-    zab.synced(2, &mut out);
+    synced(&mut zab, 2, &mut out);
     assert_eq!(trace(&mut out), ["deliver (1,2)", "deliver (2,0)", "established 2"]);
 }
 
 #[test]
 fn two_voters_decide_nothing_while_one_is_silent() {
-    let config = Config { configs: Configs::new([ME, ServerId(2)]), ..config(1000) };
-    let mut zab = Zab::new(config, Promise::default(), History::new(Zxid::ZERO, 0, vec![]), Zxid::ZERO);
+    let mut zab = Zab::new(Config::new(ME, Members::founding([ME, ServerId(2)])), beginning());
     let mut out = vec![];
-    zab.start(&mut out);
-    assert_eq!(out, []);
+    zab.start(0, &mut out);
+    assert!(matches!(&out[..], [Output::Notify { to: ServerId(2), .. }]), "{out:?}");
     assert_eq!((zab.role(), zab.next_zxid(&mut out)), (Role::Looking, Err(NotProposed::NotLeading)));
 }
