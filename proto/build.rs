@@ -1,8 +1,10 @@
-//! Compiles `quorate/v1/*.proto` without `protoc`.
+//! Compiles `quorate/v1/*.proto` and `quorate/peer/v1/*.proto` without `protoc`.
 
+use std::error::Error;
 use std::path::Path;
 
-const FILES: &[&str] = &[
+/// What clients speak.
+const PUBLIC: &[&str] = &[
     "quorate/v1/common.proto",
     "quorate/v1/znode.proto",
     "quorate/v1/watch.proto",
@@ -10,13 +12,24 @@ const FILES: &[&str] = &[
     "quorate/v1/cluster.proto",
 ];
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// What servers speak among themselves. The servers need its messages, not the code that tonic makes of its service:
+/// they hand over what they send without copying it.
+const PEER: &[&str] = &["quorate/peer/v1/member.proto", "quorate/peer/v1/peer.proto"];
+
+fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=quorate");
-    let descriptors = protox::compile(FILES, ["."])?;
+    let descriptors = protox::compile(PUBLIC, ["."])?;
     let out = std::env::var("OUT_DIR")?;
     std::fs::write(Path::new(&out).join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
+    let public = tonic_prost_build::configure().build_transport(false);
+    public.compile_fds_with_config(descriptors, config())?;
+    let peer = tonic_prost_build::configure().build_client(false).build_server(false);
+    peer.compile_fds_with_config(protox::compile(PEER, ["."])?, config())?;
+    Ok(())
+}
+
+fn config() -> tonic_prost_build::Config {
     let mut config = tonic_prost_build::Config::new();
     config.bytes(["."]).enable_type_names();
-    tonic_prost_build::configure().build_transport(false).compile_fds_with_config(descriptors, config)?;
-    Ok(())
+    config
 }
