@@ -34,6 +34,6 @@ pub use real::RealDisk;
 pub use salt::Salt;
 pub use sim::SimDisk;
 pub use snapshot::{
-    SnapshotError, SnapshotFooter, SnapshotHeader, SnapshotInfo, SnapshotReader, SnapshotWriter, Snapshots,
+    SnapshotDir, SnapshotError, SnapshotFooter, SnapshotHeader, SnapshotInfo, SnapshotReader, SnapshotWriter, Snapshots,
 };
 pub use storage::{InitializeError, OpenError, Options, Recovered, Storage, Truncated};

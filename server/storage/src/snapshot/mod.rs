@@ -6,6 +6,7 @@
 //!
 //! Invariant: no file is removed, here or from the log, unless `kept_min` newer snapshots were verified.
 
+mod dir;
 mod format;
 mod reader;
 mod writer;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use quorate_types::{ClusterId, Epoch, Zxid};
 use thiserror::Error;
 
+pub use self::dir::SnapshotDir;
 pub use self::format::{CHUNK_BYTES_MAX, CONFIG_BYTES_MAX, COUNTS, EPOCHS_MAX, SnapshotFooter};
 pub use self::reader::SnapshotReader;
 pub use self::writer::SnapshotWriter;
@@ -82,11 +84,8 @@ impl From<IoError> for SnapshotError {
 
 /// The snapshots of the current generation. Belongs to the one thread that writes them.
 pub struct Snapshots<D: Disk> {
-    dir: DataDir<D>,
-    cluster_id: ClusterId,
-    generation: u64,
+    dir: SnapshotDir<D>,
     kept_min: usize,
-    flush_bytes: u64,
     infos: BTreeMap<Zxid, SnapshotInfo>,
     /// Files with a snapshot's name that are none, found at the start.
     damaged: Vec<Corruption>,
@@ -108,21 +107,20 @@ impl<D: Disk> Snapshots<D> {
         options: SnapshotOptions,
     ) -> Result<Snapshots<D>, IoError> {
         let SnapshotOptions { kept_min, flush_bytes } = options;
-        let (infos, damaged) = (BTreeMap::new(), Vec::new());
-        let dir = dir.clone();
-        let mut snapshots = Snapshots { dir, cluster_id, generation, kept_min, flush_bytes, infos, damaged };
+        let dir = SnapshotDir::new(dir.clone(), cluster_id, generation, flush_bytes);
+        let mut snapshots = Snapshots { dir, kept_min, infos: BTreeMap::new(), damaged: Vec::new() };
         snapshots.load()?;
         Ok(snapshots)
     }
 
     fn load(&mut self) -> Result<(), IoError> {
-        let dir = layout::generation_dir(self.generation);
+        let (data_dir, dir) = (self.dir.data_dir().clone(), layout::generation_dir(self.generation()));
         // A name that is seen now may be one that a loss of power still takes back: before the others are purged
         // because of it, it has to be certain.
-        self.dir.sync_dir(&dir)?;
-        for name in self.dir.disk.list(&dir).during("list", &dir)? {
+        data_dir.sync_dir(&dir)?;
+        for name in data_dir.disk.list(&dir).during("list", &dir)? {
             match Name::parse(&name) {
-                Name::Unfinished => self.dir.remove(&format!("{dir}/{name}"))?,
+                Name::Unfinished => data_dir.remove(&format!("{dir}/{name}"))?,
                 Name::Snapshot(zxid) => self.load_one(zxid)?,
                 Name::Generation(_) | Name::Damaged(_) | Name::Segment(_) | Name::Other => {}
             }
@@ -131,11 +129,11 @@ impl<D: Disk> Snapshots<D> {
     }
 
     fn load_one(&mut self, zxid: Zxid) -> Result<(), IoError> {
-        match self.reader(zxid) {
+        match self.dir.read(zxid) {
             Ok(reader) => {
                 let info = SnapshotInfo {
                     position: reader.header().position,
-                    generation: self.generation,
+                    generation: self.generation(),
                     file_bytes: reader.file_bytes(),
                     verified: false,
                 };
@@ -152,7 +150,12 @@ impl<D: Disk> Snapshots<D> {
     }
 
     pub(crate) fn generation(&self) -> u64 {
-        self.generation
+        self.dir.generation()
+    }
+
+    /// Where they are, for those who send and receive them.
+    pub fn dir(&self) -> &SnapshotDir<D> {
+        &self.dir
     }
 
     /// The finished snapshots, oldest first. Those not marked as verified may turn out to be damaged.
@@ -174,15 +177,7 @@ impl<D: Disk> Snapshots<D> {
         if !self.infos.contains_key(&zxid) {
             return Err(SnapshotError::NotFound(zxid));
         }
-        self.reader(zxid)
-    }
-
-    fn reader(&self, zxid: Zxid) -> Result<SnapshotReader<D::File>, SnapshotError> {
-        let path = layout::snapshot(self.generation, zxid);
-        let file = self.dir.disk.open(&path).during("open", &path)?;
-        let reader = SnapshotReader::open(file, path)?;
-        reader.check_identity(self.cluster_id, zxid)?;
-        Ok(reader)
+        self.dir.read(zxid)
     }
 
     /// Reads a whole snapshot and checks it against its checksums; one that fails is no longer listed.
@@ -207,29 +202,20 @@ impl<D: Disk> Snapshots<D> {
     /// # Errors
     /// See [`SnapshotError`].
     pub fn begin(&self, header: &SnapshotHeader) -> Result<SnapshotWriter<D>, SnapshotError> {
-        assert_eq!(header.cluster_id, self.cluster_id, "snapshot of another ensemble");
-        SnapshotWriter::create(&self.dir, self.generation, header, self.flush_bytes)
+        self.dir.begin(header)
     }
 
-    /// Begins to write a snapshot that comes from the leader, into the next generation. Nothing of the current one
-    /// changes until [`crate::Log::switch_generation`].
+    /// Begins to write a snapshot that comes from the leader: see [`SnapshotDir::begin_install`].
     ///
     /// # Errors
     /// See [`SnapshotError`].
     pub fn begin_install(&self, header: &SnapshotHeader) -> Result<SnapshotWriter<D>, SnapshotError> {
-        assert_eq!(header.cluster_id, self.cluster_id, "snapshot of another ensemble");
-        let generation = self.generation + 1;
-        if self.dir.generations()?.contains(&generation) {
-            self.dir.remove_generation(generation)?;
-            self.dir.sync_dir("")?;
-        }
-        self.dir.create_generation(generation)?;
-        SnapshotWriter::create(&self.dir, generation, header, self.flush_bytes)
+        self.dir.begin_install(header)
     }
 
     /// Notes a snapshot that its writer has finished.
     pub fn add(&mut self, info: SnapshotInfo) {
-        assert_eq!(info.generation, self.generation, "{info:?} belongs to another generation");
+        assert_eq!(info.generation, self.generation(), "{info:?} belongs to another generation");
         self.infos.insert(info.position.zxid, info);
     }
 
@@ -239,12 +225,12 @@ impl<D: Disk> Snapshots<D> {
     /// # Errors
     /// The old files could not be removed; the next start will try again.
     pub fn adopt(&mut self, info: SnapshotInfo) -> Result<(), IoError> {
-        assert!(info.generation > self.generation, "{info:?} does not follow generation {}", self.generation);
-        self.generation = info.generation;
+        assert!(info.generation > self.generation(), "{info:?} does not follow generation {}", self.generation());
+        self.dir.set_generation(info.generation);
         self.infos.clear();
         self.damaged.clear();
         self.add(info);
-        self.dir.remove_other_generations(self.generation)
+        self.dir.data_dir().remove_other_generations(self.generation())
     }
 
     /// Removes the snapshots older than the newest verified ones that are kept, and returns the oldest of these, for
@@ -259,7 +245,7 @@ impl<D: Disk> Snapshots<D> {
         let newest_first: Vec<Zxid> = self.infos.keys().rev().copied().collect();
         for zxid in newest_first {
             if oldest_kept.is_some() {
-                self.dir.remove(&layout::snapshot(self.generation, zxid))?;
+                self.dir.data_dir().remove(&layout::snapshot(self.generation(), zxid))?;
                 self.infos.remove(&zxid);
                 continue;
             }
@@ -274,7 +260,7 @@ impl<D: Disk> Snapshots<D> {
                 oldest_kept = Some(zxid);
             }
         }
-        self.dir.sync_dir(&layout::generation_dir(self.generation))?;
+        self.dir.data_dir().sync_dir(&layout::generation_dir(self.generation()))?;
         Ok(oldest_kept)
     }
 }

@@ -76,14 +76,15 @@ impl<D: Disk> SnapshotWriter<D> {
     }
 
     /// Ends the snapshot: syncs it, reads it back from the device, and only then gives it its name, durably. Reading back
-    /// takes as long as the state is large: `None` if `is_wanted` has said no meanwhile, and the snapshot is given up.
+    /// takes as long as the state is large: `is_wanted` is asked after each chunk, and `None` if it has said no: the snapshot
+    /// is given up.
     ///
     /// # Errors
     /// The snapshot is given up.
     pub fn finish(
         mut self,
         footer: &SnapshotFooter,
-        is_wanted: impl Fn() -> bool,
+        is_wanted: impl FnMut() -> bool,
     ) -> Result<Option<SnapshotInfo>, SnapshotError> {
         self.write(&[&encode_footer(&self.totals, footer)])?;
         self.sync()?;
@@ -99,7 +100,7 @@ impl<D: Disk> SnapshotWriter<D> {
     }
 
     /// Whether the whole of it was wanted and is there.
-    fn verify(&mut self, footer: &SnapshotFooter, is_wanted: impl Fn() -> bool) -> Result<bool, SnapshotError> {
+    fn verify(&mut self, footer: &SnapshotFooter, mut is_wanted: impl FnMut() -> bool) -> Result<bool, SnapshotError> {
         self.file.drop_cache();
         let file = self.dir.disk.open(&self.path).during("open", &self.path)?;
         let len = file_len(&file, &self.path)?;
