@@ -67,12 +67,16 @@ impl<D: Disk> SnapshotReceiver<D> {
     ///
     /// # Errors
     /// [`ReceiveError`]
-    pub fn finish(self, footer: &SnapshotFooter, progress: impl FnMut()) -> Result<ReceivedSnapshot, ReceiveError> {
+    pub fn finish(self, footer: &SnapshotFooter, mut progress: impl FnMut()) -> Result<ReceivedSnapshot, ReceiveError> {
         let tree = self.decoder.finish().map_err(ReceiveError::State)?;
         if tree.digest() != footer.digest || tree.applied() != self.base.position.zxid {
             return Err(ReceiveError::Digest);
         }
-        let info = self.writer.finish_observed(footer, progress)?;
+        let is_wanted = || {
+            progress();
+            true
+        };
+        let info = self.writer.finish(footer, is_wanted)?.expect("nobody has said that it is not wanted");
         Ok(ReceivedSnapshot { info, base: self.base, tree })
     }
 }
