@@ -11,6 +11,7 @@
 //! | `disk`, `handoff` | the two threads that wait for the device, and the queues into them |
 //! | [`durable`] | what these threads do, without the threads |
 //! | [`grpc`] | a front door: bytes to requests, replies to bytes |
+//! | [`peers`] | the transport between the servers of an ensemble |
 //! | [`connection`] | what is known about a connection, and how it is cut |
 //! | `listener` | accepts connections for a door |
 //! | [`admin`], `metrics`, `process` | what is counted, what the process uses, and who may read it |
@@ -33,6 +34,7 @@ pub mod inbox;
 pub mod listener;
 mod mailbox;
 mod metrics;
+pub mod peers;
 mod process;
 mod published;
 pub mod server;
