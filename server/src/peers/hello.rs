@@ -70,6 +70,9 @@ pub enum HelloRefusal {
     /// There is no such server, or it is this one.
     #[error("it calls itself server {0}, which it cannot be: correct its id")]
     Caller(u32),
+    /// The server called has its own reasons.
+    #[error("it refuses this server, for reason {0}: see what it has logged")]
+    Unwelcome(i32),
     /// It is too late for that snapshot, or too early.
     #[error("there is no such session, or no such snapshot in it")]
     Snapshot,
@@ -92,7 +95,7 @@ pub(super) fn reply(identity: Identity, session_token: u64, refusal: Option<Hell
         Some(HelloRefusal::ProtocolVersion(_)) => v1::HelloRefusal::ProtocolVersion,
         Some(HelloRefusal::Cluster(_)) => v1::HelloRefusal::Cluster,
         Some(HelloRefusal::Server(_)) => v1::HelloRefusal::Server,
-        Some(HelloRefusal::Caller(_)) => v1::HelloRefusal::Caller,
+        Some(HelloRefusal::Caller(_) | HelloRefusal::Unwelcome(_)) => v1::HelloRefusal::Caller,
         Some(HelloRefusal::Snapshot) => v1::HelloRefusal::Snapshot,
     };
     v1::HelloReply {
@@ -133,8 +136,7 @@ pub(super) fn check_reply(identity: Identity, wanted: ServerId, reply: &v1::Hell
     match v1::HelloRefusal::try_from(reply.refusal) {
         Ok(v1::HelloRefusal::Unspecified) => Ok(()),
         Ok(v1::HelloRefusal::Snapshot) => Err(HelloRefusal::Snapshot),
-        // It says that we are not what it expects although it is what we do: then it is about us.
-        Ok(_) | Err(_) => Err(HelloRefusal::Caller(identity.server.0.into())),
+        Ok(_) | Err(_) => Err(HelloRefusal::Unwelcome(reply.refusal)),
     }
 }
 
@@ -175,7 +177,7 @@ mod tests {
         check(|answer| answer.cluster_id = 8, Err(HelloRefusal::Cluster(ClusterId(8))));
         check(|answer| answer.server_id = 3, Err(HelloRefusal::Server(3)));
         check(|answer| answer.refusal = 5, Err(HelloRefusal::Snapshot));
-        check(|answer| answer.refusal = 4, Err(HelloRefusal::Caller(2)));
-        check(|answer| answer.refusal = 77, Err(HelloRefusal::Caller(2)));
+        check(|answer| answer.refusal = 4, Err(HelloRefusal::Unwelcome(4)));
+        check(|answer| answer.refusal = 77, Err(HelloRefusal::Unwelcome(77)));
     }
 }

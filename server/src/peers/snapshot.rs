@@ -103,6 +103,8 @@ async fn send_parts(core: &Arc<Core>, mut call: Call, zxid: Zxid) -> Result<u64,
     let mut out = PiecesMut::default();
     let body = Some(Body::HelloReply(hello::reply(core.identity, 0, None)));
     codec::put(&v1::SnapshotResponse { body }, &mut out);
+    // Now: the disk may take longer than the learner waits for an answer.
+    call.send(&mut out)?;
     let mut pace = Pace { bytes_per_second: core.snapshot_bytes_per_second, due: Instant::now() };
     let mut total = 0;
     loop {
@@ -117,7 +119,8 @@ async fn send_parts(core: &Arc<Core>, mut call: Call, zxid: Zxid) -> Result<u64,
         total += bytes;
         call.send(&mut out)?;
         if is_last {
-            call.finish(core.timing.close).await;
+            // The learner hangs up when it has written everything, however long that takes.
+            let _ = call.next().await;
             return Ok(total);
         }
         room(&mut call).await?;

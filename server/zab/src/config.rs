@@ -9,8 +9,9 @@ use crate::members::Members;
 pub struct Config {
     /// This server.
     pub server: ServerId,
-    /// The servers that the ensemble began with, as long as the log says nothing newer. They are also whom a server
-    /// asks that has nothing in its log.
+    /// The servers that the ensemble began with: its configuration as long as the log says nothing newer. For a server
+    /// with nothing in its log that is amnesiac, or that is no voter here, they are only whom it asks for a leader. A
+    /// server that joins an existing ensemble must not be started as a voter of it.
     pub founding: Members,
     /// Breaks ties between equally long logs in an election: the greater leads.
     pub priority: u8,

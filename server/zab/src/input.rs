@@ -67,7 +67,8 @@ pub enum Input {
         /// What it begins with.
         base: SnapshotBase,
     },
-    /// That snapshot, or, on the leader's side, the one of [`crate::Output::SendSnapshot`], cannot be had.
+    /// That snapshot, or, on the leader's side, the one of [`crate::Output::SendSnapshot`], cannot be had. The learner
+    /// will come again and ask for one, so whoever reports this should have paused before.
     SnapshotFailed(ConnectionId),
 }
 

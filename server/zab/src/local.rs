@@ -71,8 +71,8 @@ impl Local {
     /// Whether this server may support another one in an election. It may not know yet from its own log that it votes:
     /// a leader whose log says so needs it nevertheless.
     pub(crate) fn supports(&self) -> bool {
-        let by_hearsay = self.rumor.as_ref().is_some_and(|rumor| rumor.is_voter(self.me()));
-        self.may_lead() || self.standing == Standing::Voter && (by_hearsay || self.configs.is_voter(self.me()))
+        let by_hearsay = || self.rumor.as_ref().is_some_and(|rumor| rumor.is_voter(self.me()));
+        self.may_lead() || self.standing == Standing::Voter && by_hearsay()
     }
 
     /// A server was followed, and did not come to lead.

@@ -26,7 +26,7 @@ impl Zab {
         }
     }
 
-    /// Whom it follows, or itself if it leads.
+    /// Whom it follows, or is about to, or itself if it leads or tries to.
     #[must_use]
     pub fn leader(&self) -> Option<ServerId> {
         match &self.state {

@@ -304,7 +304,8 @@ impl Zab {
                 None
             }
             (State::Following(follower), Input::SnapshotReceived { connection, base }) => {
-                follower.snapshot_received(connection, base, &mut self.local, out)
+                follower.snapshot_received(connection, base, &mut self.local, out);
+                None
             }
             (State::Following(follower), Input::SnapshotFailed(connection)) => follower.snapshot_failed(connection),
             (State::Leading(leader), Input::SnapshotFailed(connection)) => {

@@ -24,7 +24,7 @@ async fn servers_of_other_ensembles_and_other_servers_are_told_apart() {
     let stranger = TestServer::start_with(2, Setup { cluster: ClusterId(8), ..Setup::default() }).await;
     assert_eq!(refused(&us, 2, stranger.address).await, HelloRefusal::Cluster(ClusterId(8)));
     assert_eq!(refused(&us, 3, them.address).await, HelloRefusal::Server(2));
-    assert_eq!(refused(&us, 1, us.address).await, HelloRefusal::Caller(1));
+    assert_eq!(refused(&us, 1, us.address).await, HelloRefusal::Unwelcome(v1::HelloRefusal::Caller.into()));
     us.knows(&[(2, stranger.address.to_string())]);
     us.carry_out([PeerOutput::Dial { to: ServerId(2) }]);
     assert_eq!(us.sink.next().await, Input::DialFailed { peer: ServerId(2) });

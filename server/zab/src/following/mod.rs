@@ -210,11 +210,10 @@ impl Follower {
         base: SnapshotBase,
         local: &mut Local,
         out: &mut Vec<Output>,
-    ) -> Option<Turn> {
-        if self.session != Some(connection) {
-            return None;
+    ) {
+        if self.session == Some(connection) {
+            self.received(base, local, out);
         }
-        self.received(base, local, out)
     }
 
     pub(crate) fn snapshot_failed(&self, connection: ConnectionId) -> Option<Turn> {

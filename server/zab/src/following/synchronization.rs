@@ -55,15 +55,13 @@ impl Follower {
     }
 
     /// The snapshot is here, verified, and put aside: from now on it is a matter of the disk.
-    pub(super) fn received(&mut self, base: SnapshotBase, local: &mut Local, out: &mut Vec<Output>) -> Option<Turn> {
-        let Stage::Receiving { base: expected } = self.stage else { return None };
-        if base.position != expected {
-            return Some(Turn::Look);
+    pub(super) fn received(&mut self, base: SnapshotBase, local: &mut Local, out: &mut Vec<Output>) {
+        // Another one may have been asked for in an epoch before this one.
+        if self.stage == (Stage::Receiving { base: base.position }) {
+            self.stage = Stage::Installing;
+            self.progress += 1;
+            local.install(base, out);
         }
-        self.stage = Stage::Installing;
-        self.progress += 1;
-        local.install(base, out);
-        None
     }
 
     /// The leader is established, and knows that its marker is durable here.

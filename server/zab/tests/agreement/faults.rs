@@ -48,7 +48,7 @@ impl Faults {
             snapshot: some(80),
             purge: some(60),
             transfer: some(20),
-            reconfigure: some(40),
+            reconfigure: some(400),
         }
         .with(rng)
     }
@@ -164,7 +164,7 @@ pub(crate) fn draw_world(rng: &mut Rng) -> Make {
     let servers = rng.pick(&[1, 2, 3, 3, 3, 3, 3, 4, 5, 5]);
     let founders: Vec<u8> = (1..=servers).collect();
     let quiet = Make::of(&founders);
-    let joiners = if rng.chance(400) { vec![ServerId(servers + 1), ServerId(servers + 2)] } else { Vec::new() };
+    let joiners = if rng.chance(500) { vec![ServerId(servers + 1), ServerId(servers + 2)] } else { Vec::new() };
     Make {
         joiners,
         counter_soft_max: rng.pick(&[3, 10, 40, 1_000_000]),
@@ -178,6 +178,7 @@ pub(crate) fn draw_world(rng: &mut Rng) -> Make {
         },
         latency_ms: (0, rng.pick(&[1, 5, 20])),
         disk_ms: (0, rng.pick(&[1, 5, 30])),
+        lies_per_mille: rng.pick(&[0, 0, 100, 700]),
         flush_per_mille: rng.pick(&[1000, 1000, 500]),
         ..quiet
     }
@@ -187,7 +188,8 @@ pub(crate) fn draw_world(rng: &mut Rng) -> Make {
 fn may_lose_disk(world: &World, id: ServerId) -> bool {
     let all_trusted = world.servers.values().all(|server| server.disk.standing == Standing::Voter);
     let founding = Configs::of(world.founding());
-    let enough_without = |configs: &Configs| configs.pending().is_none() && configs.is_quorum(|server| server != id);
+    let is_there = |server: ServerId| server != id && world.servers[&server].halted.is_none();
+    let enough_without = |configs: &Configs| configs.pending().is_none() && configs.is_quorum(is_there);
     let in_logs = world.servers.values().all(|server| enough_without(&server.disk.configs(&founding)));
     let in_memory = world.servers.values().filter_map(|server| server.zab.as_ref()?.history().configs());
     all_trusted && in_logs && in_memory.into_iter().all(enough_without)
@@ -205,8 +207,10 @@ fn reconfigure(world: &mut World, id: ServerId) {
         servers.insert(server, Member { role, address: Bytes::new() });
     }
     let members = Members { servers, ..Members::default() };
-    // An ensemble whose voters have no memory would have to be given up.
-    let trusted = |server: ServerId| world.servers[&server].disk.standing == Standing::Voter;
+    // An ensemble whose voters have no memory, or do not take part, would have to be given up.
+    let trusted = |server: ServerId| {
+        world.servers[&server].disk.standing == Standing::Voter && world.servers[&server].halted.is_none()
+    };
     if members.voters().next().is_some() && Configs::of(members.clone()).is_quorum(trusted) {
         let begun = world.with(id, |zab, out| zab.reconfigure(members.servers, None, b"context", out).is_ok());
         if begun == Some(true) {

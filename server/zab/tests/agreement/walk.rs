@@ -78,8 +78,13 @@ fn make_peace(world: &mut World) {
     world.network.heal();
     world.make.latency_ms = (0, 2);
     world.make.disk_ms = (0, 2);
+    world.make.lies_per_mille = 0;
     for id in world.ids() {
         world.server(id).paused_until_ms = 0;
+        if world.server(id).halted.is_some() {
+            // It was removed; whoever starts it again has a learner, and may make it a member again.
+            world.crash(id);
+        }
         if world.zab(id).is_none() {
             world.start(id);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use quorate_types::{Epoch, Role, ServerId, Zxid};
 use quorate_zab::{
     Config, Configs, ConnectionId, Halt, Input, Limits, Members, Notification, Output, Phase, SnapshotBase, Standing,
-    Timing, Zab,
+    Timing, Vote, Zab,
 };
 
 use crate::disk::{DiskOp, SimDisk};
@@ -28,6 +28,9 @@ pub(crate) struct Make {
     pub(crate) disk_ms: (u64, u64),
     /// In so many pieces a snapshot is received.
     pub(crate) snapshot_pieces: (u64, u64),
+    /// How often a notification arrives that says something else than was said. Elections are no matter of safety, so
+    /// nothing that they lead to may do harm.
+    pub(crate) lies_per_mille: u64,
     /// How often a server sends at once what a step has led to, and not only a little later.
     pub(crate) flush_per_mille: u64,
 }
@@ -54,6 +57,7 @@ impl Make {
             latency_ms: (1, 3),
             disk_ms: (1, 3),
             snapshot_pieces: (0, 3),
+            lies_per_mille: 0,
             flush_per_mille: 1000,
         }
     }
@@ -217,6 +221,7 @@ impl World {
             Event::Arrive(connection, to) => self.arrive(connection, to),
             Event::Notified { from, to, notification } => {
                 if self.network.passes(from, to) {
+                    let notification = self.told(notification);
                     self.step(to, Input::Notified { from, notification });
                 }
             }
@@ -233,6 +238,19 @@ impl World {
             }
             Event::Snapshot { connection, from, to, zxid, pieces } => self.transfer(connection, from, to, zxid, pieces),
         }
+    }
+
+    /// What is heard when somebody says this: in a world of lies, that somebody else leads, or should.
+    fn told(&mut self, said: Notification) -> Notification {
+        if !self.rng.chance(self.make.lies_per_mille) {
+            return said;
+        }
+        // For a while all lies are in favour of the same server.
+        let ids = self.ids();
+        let leader = ids[(self.now_ms / 60) as usize % ids.len()];
+        let vote = Some(Vote { last: Zxid(1 << 62), priority: 0, leader });
+        let role = self.rng.pick(&[Role::Looking, Role::Looking, Role::Following, Role::Leading]);
+        Notification { role, vote, ..said }
     }
 
     // ---- Servers ---------------------------------------------------------------------------------------------------
