@@ -55,12 +55,16 @@ impl World {
         if !mine.is_open {
             return;
         }
-        let from = other.server;
-        if !mine.is_ending && !self.network.passes(from, to) {
+        let (from, is_ending) = (other.server, mine.is_ending);
+        let passes = self.network.passes(from, to);
+        if !passes && !is_ending {
             // It is on its way as long as it takes.
             return self.schedule(20, None, Event::Arrive(connection, to));
         }
         let Some((mine, _)) = self.network.ends(connection, to) else { return };
+        if !passes {
+            mine.incoming.clear();
+        }
         match mine.incoming.pop_front() {
             Some(message) => self.step(to, Input::Message { connection, message }),
             None if mine.is_ending => {

@@ -1,7 +1,7 @@
 //! Nothing is said before the disk has it.
 
 use quorate_types::Zxid;
-use quorate_zab::{Phase, Zab};
+use quorate_zab::{Limits, Phase, Zab};
 
 use super::*;
 
@@ -140,4 +140,29 @@ fn a_leader_whose_disk_stalls_leaves_it_to_those_who_can_go_on() {
     propose(&mut world, leader, 1);
     world.run(1_000);
     assert_eq!(world.leader(), Some(leader));
+}
+
+#[test]
+fn a_lost_disk_that_is_about_to_catch_up_elects_nobody_who_lacks_what_it_had_acknowledged() {
+    // By our reading, the rule that an empty server casts no vote leaves this window open in ZooKeeper.
+    let limits = Limits { append_records_max: 1, window_records: 1, ..Limits::default() };
+    let mut world = World::new(7, Make { limits, ..Make::of(&[1, 2, 3]) });
+    assert_eq!(settled(&mut world, &[ONE, TWO, THREE]), THREE);
+    world.stick_disk(TWO, true);
+    let last = propose(&mut world, THREE, 12);
+    assert!(world.run_until(190, |world| world.zab(THREE).unwrap().commit() == last), "servers 1 and 3 have it");
+    crash(&mut world, &[ONE]);
+    world.wipe(ONE);
+    world.start(ONE);
+    let follows = |world: &World| world.zab(ONE).unwrap().phase() == Phase::Broadcast;
+    assert!(world.run_until(100, follows));
+    assert!(world.server(ONE).disk.last().zxid < last, "it is on its way");
+    world.run(3);
+    crash(&mut world, &[THREE]);
+    world.stick_disk(TWO, false);
+    world.run(1_000);
+    assert_eq!(world.leader(), None);
+    world.start(THREE);
+    assert_eq!(settle(&mut world), THREE);
+    assert!(delivered(&world, TWO) > last);
 }

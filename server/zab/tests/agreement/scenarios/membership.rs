@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use quorate_types::{Role, Zxid};
-use quorate_zab::{Configs, Halt, Member, MemberRole, NotReconfigured, Standing, Zab};
+use quorate_zab::{Configs, Halt, Input, Member, MemberRole, NotReconfigured, Notification, Standing, Vote, Zab};
 
 use super::*;
 
@@ -146,4 +146,38 @@ fn a_server_whose_disk_was_lost_is_no_voter_that_a_reconfiguration_may_count_on(
     settle(&mut world);
     assert_eq!(world.server(ONE).disk.standing, Standing::Amnesiac);
     assert_eq!(reconfigure(&mut world, &[ONE]), Err(NotReconfigured::NewQuorumNotReady));
+}
+
+#[test]
+fn the_old_configuration_alone_discovers_nothing_whatever_an_election_says() {
+    let mut world = with_joiners();
+    let version = reconfigure(&mut world, &[FOUR, FIVE]).unwrap();
+    let logged = |world: &World| world.servers.values().all(|server| server.disk.last().zxid >= version);
+    assert!(world.run_until(50, logged));
+    // Servers 1 and 2 do not learn any more that it is committed, nor what the new configuration commits afterwards.
+    for outside in [THREE, FOUR, FIVE] {
+        for old in [ONE, TWO] {
+            world.network.block(outside, old);
+            world.network.block(old, outside);
+        }
+    }
+    check_all_links(&mut world);
+    assert!(world.run_until(REST_MS, |world| world.leader().is_some_and(|leader| leader >= FOUR)));
+    let leader = world.leader().unwrap();
+    propose(&mut world, leader, 3);
+    world.run(500);
+    let vote = Some(Vote { last: world.servers[&TWO].disk.last().zxid, priority: 0, leader: TWO });
+    for (from, to) in [(ONE, TWO), (FOUR, TWO), (FIVE, TWO), (TWO, ONE), (FOUR, ONE), (FIVE, ONE)] {
+        let members = world.founding();
+        let forged = Notification { role: Role::Looking, round: 1_000, vote, epoch: None, members, is_answer: true };
+        world.step(to, Input::Notified { from, notification: forged });
+    }
+    world.run(20);
+    assert_eq!(world.zab(TWO).map(Zab::role), Some(Role::Leading), "the election has decided");
+    assert_eq!(world.zab(ONE).and_then(Zab::leader), Some(TWO));
+    let begun = seen(&world, "epoch begun");
+    world.run(1_000);
+    assert_eq!(seen(&world, "epoch begun"), begun);
+    heal(&mut world);
+    settle(&mut world);
 }
