@@ -16,7 +16,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use quorate::config::{Config, LogFormat, PrintAddresses, Settings};
-use quorate::server::{Local, Server};
+use quorate::server::{Failure, Local, Server};
 use quorate::{admin, listener};
 use quorate_client::Client;
 use serde::Serialize;
@@ -104,7 +104,7 @@ fn serve(settings: Settings) -> ExitCode {
     };
     // One thread does everything but the disk: on a few cores a hop between threads costs more than the work.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.context("cannot start the runtime").and_then(|runtime| runtime.block_on(run(&config))) {
+    match runtime.context("cannot start the runtime").and_then(|runtime| runtime.block_on(run(config))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(EXIT_FAILURE, &error),
     }
@@ -127,13 +127,32 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
 }
 
 /// Runs a server until it is told to stop.
-async fn run(config: &Config) -> anyhow::Result<()> {
+async fn run(mut config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
+    while let Some(Quarantined(addresses)) = run_once(&config, &mut signals).await? {
+        Server::start_over(&config)?;
+        tracing::warn!("the data of this server is set aside; it copies the history from the others");
+        // Whoever knows where it is has to find it there, and was told already.
+        (config.http, config.grpc) = (addresses.http, addresses.grpc);
+        config.print_addresses = PrintAddresses::None;
+    }
+    Ok(())
+}
+
+/// The server that was here has to begin anew: its state is wrong.
+struct Quarantined(Addresses);
+
+/// Runs a server until it is told to stop, or has to begin anew.
+async fn run_once(config: &Config, signals: &mut Signals) -> anyhow::Result<Option<Quarantined>> {
     let listening = || format!("cannot listen on {} for HTTP", config.http);
     let http = listener::bind(config.http).with_context(listening)?;
     let mut server = Server::start(config).await?;
     let http = listener::listen(http).with_context(listening)?;
-    let addresses = Addresses { http: http.local_addr().with_context(listening)?, grpc: server.grpc_address() };
+    let addresses = Addresses {
+        http: http.local_addr().with_context(listening)?,
+        grpc: server.grpc_address(),
+        peer: server.peer_address(),
+    };
 
     let gateway = gateway_config(config);
     server.register_metrics(|registry| gateway.metrics.register(registry));
@@ -145,12 +164,20 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let shutdown = gateway.shutdown.clone();
     let http = tokio::spawn(async move { quorate_gateway::serve(http, router, &gateway).await });
 
-    server.serving(SERVING_WAIT).await;
-    print_addresses(config, &addresses).context("cannot print the addresses")?;
-    tokio::select! {
-        signal = signals.next() => tracing::info!(signal, "stopping"),
-        () = server.failed() => anyhow::bail!("the server has failed; the log says why"),
+    if config.ensemble.is_none() {
+        server.serving(SERVING_WAIT).await;
     }
+    print_addresses(config, &addresses).context("cannot print the addresses")?;
+    let failure = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!(signal, "stopping");
+            None
+        }
+        failure = server.failed() => {
+            tracing::error!(error = %failure, "the server cannot go on");
+            Some(failure)
+        }
+    };
     tokio::select! {
         () = async {
             shutdown.cancel();
@@ -164,7 +191,11 @@ async fn run(config: &Config) -> anyhow::Result<()> {
             std::process::exit(signals.exit_code());
         }
     }
-    Ok(())
+    match failure {
+        None => Ok(None),
+        Some(Failure::Diverged(_)) => Ok(Some(Quarantined(addresses))),
+        Some(failure) => Err(failure.into()),
+    }
 }
 
 fn gateway_config(config: &Config) -> quorate_gateway::Config {
@@ -190,13 +221,17 @@ fn local_client(grpc: SocketAddr, local: Local) -> Client {
 struct Addresses {
     http: SocketAddr,
     grpc: SocketAddr,
+    /// For the other servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<SocketAddr>,
 }
 
 /// Says on stdout where the doors are, for people or for programs.
 fn print_addresses(config: &Config, addresses: &Addresses) -> std::io::Result<()> {
-    let Addresses { http, grpc } = addresses;
+    let Addresses { http, grpc, peer } = addresses;
     let mut out = std::io::stdout().lock();
     match config.print_addresses {
+        PrintAddresses::None => return Ok(()),
         PrintAddresses::Json => writeln!(out, "{}", serde_json::to_string(addresses)?)?,
         PrintAddresses::Text => {
             writeln!(
@@ -207,6 +242,9 @@ fn print_addresses(config: &Config, addresses: &Addresses) -> std::io::Result<()
             )?;
             writeln!(out, "  HTTP  http://{http}    try: curl -X PUT -d hello http://{http}/v1/znodes/greeting")?;
             writeln!(out, "  gRPC  {grpc}           try: quorate --server {grpc} get /greeting")?;
+            if let Some(peer) = peer {
+                writeln!(out, "  peers {peer}           for the other servers; try: quorate --server {grpc} status")?;
+            }
         }
     }
     out.flush()

@@ -8,11 +8,11 @@ use quorate_tree::{Pending, Tree};
 use quorate_types::{
     ClusterId, Code, Epoch, Error, Now, Op, OutboxId, Request, Response, ServerId, SessionId, Status, Tag, Zxid,
 };
-use quorate_zab::{ConnectionId, Digest, Members, Output, Phase, Zab};
+use quorate_zab::{ConnectionId, Digest, Member, Members, Output, Phase, Timing, Zab};
 
 use crate::Map;
 use crate::counting::Counting;
-use crate::effect::{Delivery, Effects, Hint};
+use crate::effect::{Delivery, DiskOp, Effects, Hint};
 use crate::effort::Effort;
 use crate::ensemble::{Comparison, Received};
 use crate::input::{ClientInput, DiskInput, Input};
@@ -45,6 +45,8 @@ pub struct Config {
     pub snapshot_bytes: u64,
     /// See [`quorate_zab::Config::counter_soft_max`].
     pub counter_soft_max: u32,
+    /// How long the servers of an ensemble wait for each other.
+    pub timing: Timing,
 }
 
 impl Config {
@@ -61,6 +63,7 @@ impl Config {
             snapshot_records: limits::SNAPSHOT_RECORDS,
             snapshot_bytes: limits::SNAPSHOT_BYTES,
             counter_soft_max: quorate_zab::Config::COUNTER_SOFT_MAX,
+            timing: Timing::default(),
         }
     }
 }
@@ -252,6 +255,10 @@ impl Replica {
             Input::SnapshotReceived { connection, base, tree } => {
                 self.received = Some(Received { base: base.clone(), tree });
                 self.step_zab(quorate_zab::Input::SnapshotReceived { connection, base }, now, out);
+                if !matches!(out.disk.last(), Some(DiskOp::Install { .. })) {
+                    // It belonged to a session that is over.
+                    self.received = None;
+                }
             }
         }
     }
@@ -302,6 +309,19 @@ impl Replica {
     #[must_use]
     pub fn has_work(&self) -> bool {
         self.has_work
+    }
+
+    /// When the next [`Input::Tick`] is due, on the monotonic clock, if nothing happens before.
+    #[must_use]
+    pub fn wake_ms(&self) -> u64 {
+        self.zab.wake_ms()
+    }
+
+    /// Everybody with whom a link is to be kept, this server among them or not. To be asked at the beginning, and at each
+    /// [`Output::MembersChanged`].
+    #[must_use]
+    pub fn members(&self) -> BTreeMap<ServerId, Member> {
+        self.zab.members()
     }
 
     /// The replicated state, for whoever compares it.
