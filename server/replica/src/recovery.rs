@@ -151,6 +151,7 @@ impl Recovery {
         let zab_config = quorate_zab::Config {
             counter_soft_max: self.config.counter_soft_max,
             timing: self.config.timing,
+            limits: self.config.window,
             ..quorate_zab::Config::new(me, founding)
         };
         let at_snapshot = base.position.zxid;

@@ -8,7 +8,7 @@ use quorate_tree::{Pending, Tree};
 use quorate_types::{
     ClusterId, Code, Epoch, Error, Now, Op, OutboxId, Request, Response, ServerId, SessionId, Status, Tag, Zxid,
 };
-use quorate_zab::{ConnectionId, Digest, Member, Members, Output, Phase, Timing, Zab};
+use quorate_zab::{ConnectionId, Digest, Limits, Member, Members, Output, Phase, Timing, Zab};
 
 use crate::Map;
 use crate::counting::Counting;
@@ -47,6 +47,8 @@ pub struct Config {
     pub counter_soft_max: u32,
     /// How long the servers of an ensemble wait for each other.
     pub timing: Timing,
+    /// How much of agreement may be under way.
+    pub window: Limits,
 }
 
 impl Config {
@@ -64,6 +66,7 @@ impl Config {
             snapshot_bytes: limits::SNAPSHOT_BYTES,
             counter_soft_max: quorate_zab::Config::COUNTER_SOFT_MAX,
             timing: Timing::default(),
+            window: Limits::default(),
         }
     }
 }

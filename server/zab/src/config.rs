@@ -87,7 +87,7 @@ impl Default for Timing {
 }
 
 /// How much may be under way, for each learner if not said otherwise.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of records in one append, unless a single record is larger.
     pub append_bytes_max: usize,
