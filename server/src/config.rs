@@ -92,6 +92,10 @@ pub struct Settings {
     #[arg(long, env = "QUORATE_SYNC_LIMIT_MS", value_name = "MS")]
     pub sync_limit_ms: Option<u64>,
 
+    /// Stop when standard input ends: the process that started this one has ended then
+    #[arg(long, env = "QUORATE_STOP_WITH_STDIN", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub stop_with_stdin: Option<bool>,
+
     /// Listen on other addresses than loopback although nobody has to prove who they are
     #[arg(long, env = "QUORATE_INSECURE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub insecure: Option<bool>,
@@ -176,6 +180,8 @@ pub struct Config {
     pub grpc: SocketAddr,
     /// The other servers; `None` for a server that stands alone.
     pub ensemble: Option<Ensemble>,
+    /// The server stops when its standard input ends.
+    pub stop_with_stdin: bool,
     /// Doors may be reached from elsewhere although nobody has to prove who they are.
     pub insecure: bool,
     /// How bound addresses are printed.
@@ -281,6 +287,7 @@ impl Settings {
             peer_tls_ca: self.peer_tls_ca.or(other.peer_tls_ca),
             ping_ms: self.ping_ms.or(other.ping_ms),
             sync_limit_ms: self.sync_limit_ms.or(other.sync_limit_ms),
+            stop_with_stdin: self.stop_with_stdin.or(other.stop_with_stdin),
             insecure: self.insecure.or(other.insecure),
             print_addresses: self.print_addresses.or(other.print_addresses),
             log: self.log.or(other.log),
@@ -322,6 +329,7 @@ impl Settings {
         let ensemble = Ensemble::of(&self)?;
         Ok(Config {
             ensemble,
+            stop_with_stdin: self.stop_with_stdin.unwrap_or(false),
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("quorate-data")),
             http: address("http", self.http.as_deref().unwrap_or("127.0.0.1:7180"), insecure)?,
             grpc: address("grpc", self.grpc.as_deref().unwrap_or("127.0.0.1:7181"), insecure)?,

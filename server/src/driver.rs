@@ -19,7 +19,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use quorate_replica::{ClientInput, Delivery, Effects, Halted, Input, Order, Replica, limits};
-use quorate_types::{Code, Error, Now, OutboxId, Request, Role, Tag, WatchId};
+use quorate_types::{Code, Epoch, Error, Now, OutboxId, Request, Role, ServerId, Tag, WatchId};
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
@@ -57,6 +57,8 @@ pub(crate) struct Driver {
     inbox: Inbox,
     disk: Disk,
     peering: Peering,
+    /// What was published last.
+    part: Part,
     metrics: Arc<Metrics>,
     /// The outbox of all unary calls.
     calls: OutboxId,
@@ -86,6 +88,31 @@ pub(crate) struct Driver {
     heard_ms: u64,
 }
 
+/// The part that this server plays in its ensemble.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Part {
+    role: Role,
+    epoch: Epoch,
+    leader: ServerId,
+    is_serving: bool,
+}
+
+impl Part {
+    fn log(self) {
+        let Part { role, epoch: Epoch(epoch), leader, is_serving } = self;
+        match role {
+            Role::Leading if is_serving => tracing::info!(epoch, "this server leads"),
+            Role::Leading => tracing::info!(epoch, "this server is about to lead"),
+            Role::Following if is_serving => tracing::info!(epoch, leader = %leader, "this server follows"),
+            Role::Observing if is_serving => tracing::info!(epoch, leader = %leader, "this server observes"),
+            Role::Following | Role::Observing => {
+                tracing::info!(epoch, leader = %leader, "this server is about to follow")
+            }
+            Role::Looking => tracing::info!(epoch, "this server looks for a leader"),
+        }
+    }
+}
+
 impl Driver {
     /// `effects` are those of the replica's beginning.
     pub(crate) fn new(
@@ -103,6 +130,7 @@ impl Driver {
             calls: inbox.shared().calls_outbox,
             inbox,
             disk,
+            part: Part::default(),
             blocked_ms_max: blocked_max.as_millis() as u64,
             mailboxes: HashMap::default(),
             parked: HashMap::new(),
@@ -389,8 +417,13 @@ impl Driver {
     }
 
     /// Lets everybody see what the replica is, before anybody sees what it says.
-    fn publish(&self) {
+    fn publish(&mut self) {
         let status = self.replica.status();
+        let part = Part { role: status.role, epoch: status.epoch, leader: status.leader, is_serving: status.serving };
+        if self.part != part {
+            self.part = part;
+            part.log();
+        }
         self.inbox.shared().published.set(status.role, status.epoch, status.applied, status.serving);
     }
 

@@ -3,6 +3,7 @@
 //! `quorate` and `quorate serve` run a server with all its doors in one process. The HTTP door is the gateway, which
 //! speaks to the gRPC door as any client does, only without a socket in between.
 
+mod dev_cluster;
 mod shutdown;
 
 use std::ffi::OsString;
@@ -22,7 +23,7 @@ use quorate_client::Client;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
-use crate::shutdown::Signals;
+use crate::shutdown::{Signals, stdin_ended};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -54,6 +55,8 @@ struct Cli {
 enum Command {
     /// Run a server: data in ./quorate-data, all doors on loopback
     Serve(Box<Settings>),
+    /// Run an ensemble of several servers on this host, to try things out
+    DevCluster(dev_cluster::Options),
     #[command(flatten)]
     Client(quorate_cli::Command),
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
     let (command, client) = read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     match command {
         Command::Serve(settings) => serve(*settings),
+        Command::DevCluster(options) => run_dev_cluster(options),
         Command::Client(command) => run_client(command, client),
     }
 }
@@ -75,7 +79,7 @@ fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<(Command, quora
         // The settings may still come from the environment.
         None => Command::from_arg_matches(&Cli::command().try_get_matches_from(["quorate", "serve"])?)?,
     };
-    if let (Command::Serve(_), Some(option)) = (&command, client_option(&matches)) {
+    if let (Command::Serve(_) | Command::DevCluster(_), Some(option)) = (&command, client_option(&matches)) {
         let text = format!("--{option} is for commands such as `quorate get`: a server has no such option");
         return Err(Cli::command().error(ErrorKind::ArgumentConflict, text));
     }
@@ -93,6 +97,14 @@ fn run_client(command: quorate_cli::Command, global: quorate_cli::Global) -> Exi
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(quorate_cli::run(command, global)),
         Err(error) => fail(EXIT_FAILURE, &anyhow::Error::new(error).context("cannot start the runtime")),
+    }
+}
+
+fn run_dev_cluster(options: dev_cluster::Options) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.context("cannot start the runtime").and_then(|runtime| runtime.block_on(dev_cluster::run(options))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(EXIT_FAILURE, &error),
     }
 }
 
@@ -171,6 +183,10 @@ async fn run_once(config: &Config, signals: &mut Signals) -> anyhow::Result<Opti
     let failure = tokio::select! {
         signal = signals.next() => {
             tracing::info!(signal, "stopping");
+            None
+        }
+        () = stdin_ended(), if config.stop_with_stdin => {
+            tracing::info!("stopping, because whoever started this server has ended");
             None
         }
         failure = server.failed() => {
@@ -274,6 +290,7 @@ mod tests {
             "quorate serve --server h:1",
             "quorate serve --timeout 3s",
             "quorate --output text serve",
+            "quorate dev-cluster --server h:1",
         ] {
             assert_eq!(typed(line).err(), Some(ErrorKind::ArgumentConflict), "{line}");
         }
