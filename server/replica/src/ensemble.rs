@@ -15,7 +15,7 @@ use crate::history::History;
 use crate::limits;
 use crate::outbox::response_bytes;
 use crate::peer::{ToLeader, ToLearner, encode_write};
-use crate::replica::{Indexed, Replica, Serving};
+use crate::replica::{Indexed, Replica, Serving, Word};
 use crate::watch::{WatchConfig, Watches};
 use crate::writes::Asker;
 
@@ -198,34 +198,31 @@ impl Replica {
     // ---- On both ---------------------------------------------------------------------------------------------------
 
     /// An answer that is no txn is given when it is certain that this server led when it was decided.
-    pub(crate) fn confirm(&mut self, asker: Asker, barrier: Zxid, response: Response, now: Now, out: &mut Effects) {
-        let id = self.next_index();
-        match self.zab.read_index(id) {
-            Ok(()) => {
-                self.waiting.indexing.insert(id, Indexed::Answer { asker, barrier, response });
-            }
-            Err(_) => {
-                self.waiting.barrier_bytes -= BARRIER_BYTES + response_bytes(&response);
-                self.reply(asker, barrier, Err(no_leader()), now, out);
-            }
+    pub(crate) fn confirm(&mut self, asker: Asker, barrier: Zxid, response: Response) {
+        // Refused only if it leads no more, which will be said at once.
+        let _ = self.ask_index(Indexed::Answer { asker, barrier, response });
+    }
+
+    /// Whatever has waited since this turn, and whatever else came until then, has to see `zxid` applied.
+    pub(crate) fn indexed(&mut self, turn: u64, zxid: Zxid, now: Now, out: &mut Effects) {
+        if turn > self.waiting.word.turn {
+            self.waiting.word = Word { turn, zxid };
+        }
+        let waited = self.waiting.indexing.remove(&turn).unwrap_or_default();
+        self.waiting.indexing_count -= waited.len();
+        for indexed in waited {
+            self.index_one(indexed, zxid, now, out);
         }
     }
 
-    pub(crate) fn next_index(&mut self) -> u64 {
-        self.waiting.indexed_so_far += 1;
-        self.waiting.indexed_so_far
-    }
-
-    /// Whatever waited for this number has to see `zxid` applied.
-    pub(crate) fn indexed(&mut self, id: u64, zxid: Zxid, now: Now, out: &mut Effects) {
-        match self.waiting.indexing.remove(&id) {
-            None => {}
-            Some(Indexed::Read(parked)) => self.index_read(parked, zxid, now, out),
-            Some(Indexed::Answer { asker: asker @ Asker::There { .. }, barrier, response }) => {
+    fn index_one(&mut self, indexed: Indexed, zxid: Zxid, now: Now, out: &mut Effects) {
+        match indexed {
+            Indexed::Read(parked) => self.index_read(parked, zxid, now, out),
+            Indexed::Answer { asker: asker @ Asker::There { .. }, barrier, response } => {
                 self.waiting.barrier_bytes -= BARRIER_BYTES + response_bytes(&response);
                 self.reply(asker, barrier, response, now, out);
             }
-            Some(Indexed::Answer { asker, barrier, response }) => {
+            Indexed::Answer { asker, barrier, response } => {
                 let at = self.waiting.barriers.partition_point(|(earlier, ..)| *earlier <= barrier);
                 self.waiting.barriers.insert(at, (barrier, asker, response));
                 self.release(self.tree.applied(), now, out);
@@ -249,7 +246,11 @@ impl Replica {
         self.waiting.barriers.clear();
         self.waiting.barrier_bytes = 0;
         // Reads lose nothing: they ask the next leader.
-        self.waiting.indexing.retain(|_, indexed| matches!(indexed, Indexed::Read(_)));
+        for waiting in self.waiting.indexing.values_mut() {
+            waiting.retain(|indexed| matches!(indexed, Indexed::Read(_)));
+        }
+        self.waiting.indexing.retain(|_, waiting| !waiting.is_empty());
+        self.waiting.indexing_count = self.waiting.indexing.values().map(Vec::len).sum();
         // Those of a stream that has ended must not come after what it has lost.
         let lanes = &self.lanes;
         self.waiting.held.retain(|(asker, _)| matches!(asker, Asker::Here(outbox, _) if lanes.contains(*outbox)));

@@ -105,6 +105,8 @@ pub struct Replica {
     pub(crate) counting: Counting,
     /// Of the answers since the last flush.
     pub(crate) effort: Effort,
+    /// Counts from flush to flush. The leader is asked for its word once for everything that comes in one turn.
+    pub(crate) turn: u64,
     /// Outboxes with a local request whose turn it is, held back because the turn's effort was spent.
     held_back: VecDeque<OutboxId>,
     /// What agreement has decided and was not carried out yet; empty between steps.
@@ -143,9 +145,18 @@ pub(crate) struct Waiting {
     /// Local requests that wait until a zxid is applied, or for a leader, in the order of arrival.
     pub(crate) parked: BTreeMap<(Zxid, u64), Parked>,
     pub(crate) parked_so_far: u64,
-    /// What waits for a word of the leader, by the number under which it was asked for.
-    pub(crate) indexing: BTreeMap<u64, Indexed>,
-    pub(crate) indexed_so_far: u64,
+    /// What waits for a word of the leader, by the turn in which it was asked for.
+    pub(crate) indexing: BTreeMap<u64, Vec<Indexed>>,
+    pub(crate) indexing_count: usize,
+    pub(crate) word: Word,
+}
+
+/// What the leader has said: whatever came in this turn or before sees everything that was acknowledged to anybody until
+/// then, if it sees this state.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Word {
+    pub(crate) turn: u64,
+    pub(crate) zxid: Zxid,
 }
 
 /// What waits for a word of the leader.
@@ -169,6 +180,8 @@ pub(crate) struct Parked {
     pub(crate) tag: Tag,
     pub(crate) request: Request,
     pub(crate) give_up_ms: u64,
+    /// The turn in which it came.
+    pub(crate) came: u64,
     /// With `min_zxid`, the leader's word was heard.
     pub(crate) is_certain: bool,
 }
@@ -241,6 +254,7 @@ impl Replica {
             has_work: false,
             counting: Counting::default(),
             effort: Effort::default(),
+            turn: 1,
             held_back: VecDeque::new(),
             outputs: Vec::new(),
             is_carrying_out: false,
@@ -273,6 +287,7 @@ impl Replica {
         self.has_work = self.watches.work(&mut self.tree, out) || is_behind;
         self.zab.set_digest(Digest { zxid: self.tree.applied(), value: self.tree.digest() });
         self.with_outputs(now, out, |zab, outputs| zab.flush(outputs));
+        self.turn += 1;
         self.begin_snapshot_if_due(out);
         self.under_way.mark();
         out.hint = Hint { commit: self.zab.commit(), digest: self.tree.digest(), digest_zxid: self.tree.applied() };
@@ -440,7 +455,7 @@ impl Replica {
         } else {
             // A sign of life counts when it comes, however long the writes before it take.
             let session = request.session;
-            self.lanes.enqueue(outbox, tag, request);
+            self.lanes.enqueue(outbox, tag, request, self.turn);
             self.touch(session);
         }
     }
@@ -470,9 +485,9 @@ impl Replica {
             if self.effort.is_spent() {
                 return self.held_back.push_back(outbox);
             }
-            let Some((tag, request)) = self.lanes.next_local(outbox) else { return };
+            let Some((tag, request, came)) = self.lanes.next_local(outbox) else { return };
             // The answer is completed here and not by `local`: a loop goes on behind it, not the stack.
-            match self.try_local(outbox, tag, request, now, out) {
+            match self.try_local(outbox, tag, request, came, now, out) {
                 Some((zxid, response)) => {
                     if !self.lanes.complete(outbox, tag, zxid, response, out) {
                         return;
