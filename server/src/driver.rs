@@ -8,6 +8,7 @@
 //! that more would only wait there), and for one client (its requests are *parked*) whose replies are not read, or who
 //! asks for more at once than a turn should do and takes *turns* with the others for the rest.
 
+mod chronicle;
 mod peering;
 
 use std::collections::VecDeque;
@@ -19,10 +20,11 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use quorate_replica::{ClientInput, Delivery, Effects, Halted, Input, Order, Replica, limits};
-use quorate_types::{Code, Epoch, Error, Now, OutboxId, Request, Role, ServerId, Tag, WatchId};
+use quorate_types::{Code, Error, Now, OutboxId, Request, Role, Tag, WatchId};
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
+use self::chronicle::Chronicle;
 use self::peering::Peering;
 use crate::disk::Disk;
 use crate::inbox::{ClientItem, Drained, Inbox};
@@ -57,8 +59,7 @@ pub(crate) struct Driver {
     inbox: Inbox,
     disk: Disk,
     peering: Peering,
-    /// What was published last.
-    part: Part,
+    chronicle: Chronicle,
     metrics: Arc<Metrics>,
     /// The outbox of all unary calls.
     calls: OutboxId,
@@ -88,31 +89,6 @@ pub(crate) struct Driver {
     heard_ms: u64,
 }
 
-/// The part that this server plays in its ensemble.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Part {
-    role: Role,
-    epoch: Epoch,
-    leader: ServerId,
-    is_serving: bool,
-}
-
-impl Part {
-    fn log(self) {
-        let Part { role, epoch: Epoch(epoch), leader, is_serving } = self;
-        match role {
-            Role::Leading if is_serving => tracing::info!(epoch, "this server leads"),
-            Role::Leading => tracing::info!(epoch, "this server is about to lead"),
-            Role::Following if is_serving => tracing::info!(epoch, leader = %leader, "this server follows"),
-            Role::Observing if is_serving => tracing::info!(epoch, leader = %leader, "this server observes"),
-            Role::Following | Role::Observing => {
-                tracing::info!(epoch, leader = %leader, "this server is about to follow")
-            }
-            Role::Looking => tracing::info!(epoch, "this server looks for a leader"),
-        }
-    }
-}
-
 impl Driver {
     /// `effects` are those of the replica's beginning.
     pub(crate) fn new(
@@ -125,12 +101,12 @@ impl Driver {
     ) -> Driver {
         Driver {
             peering: Peering::new(peers, &replica),
+            chronicle: Chronicle::new(Arc::clone(&inbox.shared().metrics)),
             replica,
             metrics: Arc::clone(&inbox.shared().metrics),
             calls: inbox.shared().calls_outbox,
             inbox,
             disk,
-            part: Part::default(),
             blocked_ms_max: blocked_max.as_millis() as u64,
             mailboxes: HashMap::default(),
             parked: HashMap::new(),
@@ -419,11 +395,7 @@ impl Driver {
     /// Lets everybody see what the replica is, before anybody sees what it says.
     fn publish(&mut self) {
         let status = self.replica.status();
-        let part = Part { role: status.role, epoch: status.epoch, leader: status.leader, is_serving: status.serving };
-        if self.part != part {
-            self.part = part;
-            part.log();
-        }
+        self.chronicle.note(&status, Instant::now());
         self.inbox.shared().published.set(status.role, status.epoch, status.applied, status.serving);
     }
 

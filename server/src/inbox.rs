@@ -347,8 +347,10 @@ impl Shared {
 
     /// How much waits.
     pub(crate) fn queues(&self) -> Queues {
-        let inbox_operations = self.lanes.lock().operations;
-        Queues { inbox_operations, calls: self.calls.len() }
+        let lanes = self.lanes.lock();
+        let (inbox_operations, inbox_peers) = (lanes.operations, lanes.peers.len());
+        drop(lanes);
+        Queues { inbox_operations, inbox_peers, calls: self.calls.len() }
     }
 
     /// Brings a report of a disk thread.

@@ -2,6 +2,7 @@
 //!
 //! `quorate` and `quorate serve` run a server with all its doors in one process. The HTTP door is the gateway, which
 //! speaks to the gRPC door as any client does, only without a socket in between.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod dev_cluster;
 mod shutdown;

@@ -2,6 +2,8 @@
 //!
 //! Everything that is counted for a request is a counter found by index, without a lookup or a lock.
 
+mod agreement;
+
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use quorate_types::{Code, Op, ReadOp, Response, Status, WriteOp};
 
+use self::agreement::Agreement;
 use crate::process;
 
 /// The names of operations, in the order of [`op_index`].
@@ -69,6 +72,7 @@ pub(crate) struct Metrics {
     outboxes_lost: Counter,
     connections: Gauge,
     connections_refused: Counter,
+    pub(crate) agreement: Agreement,
     state: StateGauges,
 }
 
@@ -89,6 +93,7 @@ struct StateGauges {
     watches: Gauge<u64, AtomicU64>,
     outboxes: Gauge<u64, AtomicU64>,
     inbox_operations: Gauge<u64, AtomicU64>,
+    inbox_peers: Gauge<u64, AtomicU64>,
     calls: Gauge<u64, AtomicU64>,
     resident_bytes: Gauge<u64, AtomicU64>,
     cpu_seconds: Gauge<f64, AtomicU64>,
@@ -99,6 +104,7 @@ struct StateGauges {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Queues {
     pub(crate) inbox_operations: usize,
+    pub(crate) inbox_peers: usize,
     pub(crate) calls: usize,
 }
 
@@ -138,6 +144,7 @@ impl Metrics {
             outboxes_lost: counter(&mut registry, "outboxes_lost", "Streams closed because they were read too slowly"),
             connections,
             connections_refused: counter(&mut registry, "connections_refused", "Connections over the maximum"),
+            agreement: Agreement::register(&mut registry),
             state: StateGauges::register(&mut registry),
             registry: Mutex::new(registry),
         }
@@ -230,6 +237,7 @@ impl StateGauges {
             ("watches", "Watches of this server's clients", &gauges.watches),
             ("outboxes", "Streams of clients that are open", &gauges.outboxes),
             ("inbox_operations", "Operations that wait to be stepped", &gauges.inbox_operations),
+            ("inbox_peers", "Messages of other servers that wait to be stepped", &gauges.inbox_peers),
             ("calls", "Unary calls under way", &gauges.calls),
         ] {
             registry.register(name, help, gauge.clone());
@@ -260,6 +268,7 @@ impl StateGauges {
 
     fn set_process(&self, queues: Queues) {
         self.inbox_operations.set(queues.inbox_operations as u64);
+        self.inbox_peers.set(queues.inbox_peers as u64);
         self.calls.set(queues.calls as u64);
         if let Some(usage) = process::usage() {
             self.resident_bytes.set(usage.resident_bytes);
