@@ -2,7 +2,6 @@
 
 mod data;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -163,10 +162,11 @@ impl Server {
         let snapshot_dir = snapshots.dir().clone();
         let disk = Disk::start(log, snapshots, &inbox).map_err(StartError::Thread)?;
         let peers = config.ensemble.as_ref().zip(peer).map(|(ensemble, socket)| {
+            let addresses = ensemble.places.iter().map(|(server, place)| (server, place.peer.clone())).collect();
             let identity = Identity { cluster: ensemble.cluster, server: ensemble.server };
             let (listener, address) = listen("peers", ensemble.peer, socket)?;
             let peers_config =
-                peers::Config { tls: ensemble.tls.clone(), ..peers::Config::new(BTreeMap::new(), incarnation) };
+                peers::Config { tls: ensemble.tls.clone(), ..peers::Config::new(addresses, incarnation) };
             let peers = Peers::start(peers_config, identity, listener, snapshot_dir, Arc::new(inbox.clone()));
             Ok((peers.map_err(StartError::Tls)?, address))
         });

@@ -5,6 +5,7 @@ mod bad_input;
 mod calls;
 mod cli;
 mod compacted;
+mod dev_cluster;
 mod durability;
 mod ephemeral_cap;
 mod full_disk;

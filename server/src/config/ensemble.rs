@@ -7,7 +7,7 @@ use quorate_types::{ClusterId, ServerId};
 use quorate_zab::{Members, Timing};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{ConfigError, Settings, address, check};
+use super::{ConfigError, MemberList, Settings, address, check};
 use crate::peers::TlsFiles;
 
 /// The name of an ensemble that was given none.
@@ -22,6 +22,8 @@ pub struct Ensemble {
     pub server: ServerId,
     /// The servers that the ensemble begins with.
     pub founding: Members,
+    /// Where they are.
+    pub places: MemberList,
     /// Of the door for the other servers.
     pub peer: SocketAddr,
     /// An empty data directory is the ensemble's beginning.
@@ -72,6 +74,7 @@ impl Ensemble {
             cluster: ClusterId(xxh3_64(settings.cluster_name.as_deref().unwrap_or(CLUSTER_NAME).as_bytes())),
             server: ServerId(id),
             founding,
+            places: members.clone(),
             peer: address("peer", settings.peer.as_ref().unwrap_or(&place.peer), is_open)?,
             initialize: settings.initialize.unwrap_or(false),
             tls,

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use prost::Message as _;
-use quorate_proto::peer::v1::MemberAddress;
+use bytes::Bytes;
 use quorate_types::ServerId;
 use quorate_zab::{Member, MemberRole, Members};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
@@ -37,11 +36,17 @@ impl MemberList {
         self.0.get(&server)
     }
 
-    /// The configuration of an ensemble that begins with these servers.
+    /// Each server with its place.
+    pub fn iter(&self) -> impl Iterator<Item = (ServerId, &Place)> {
+        self.0.iter().map(|(server, place)| (*server, place))
+    }
+
+    /// The configuration of an ensemble that begins with these servers. It becomes part of the history, so it does not say
+    /// where they are: whoever moves a server only has to change what the servers are started with.
     #[must_use]
     pub fn founding(&self) -> Members {
-        let member = |(server, place): (&ServerId, &Place)| (*server, place.member());
-        Members { servers: self.0.iter().map(member).collect(), ..Members::default() }
+        let member = |(server, place): (ServerId, &Place)| (server, Member { role: place.role, address: Bytes::new() });
+        Members { servers: self.iter().map(member).collect(), ..Members::default() }
     }
 
     fn insert(&mut self, id: &str, place: &str) -> Result<(), String> {
@@ -51,17 +56,6 @@ impl MemberList {
             None => Ok(()),
             Some(_) => Err(format!("server {server} is named twice")),
         }
-    }
-}
-
-impl Place {
-    fn member(&self) -> Member {
-        let address = MemberAddress {
-            peer: self.peer.clone(),
-            grpc: self.grpc.clone().unwrap_or_default(),
-            http: self.http.clone().unwrap_or_default(),
-        };
-        Member { role: self.role, address: address.encode_to_vec().into() }
     }
 }
 
