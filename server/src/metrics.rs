@@ -18,7 +18,7 @@ use quorate_types::{Code, Op, ReadOp, Response, Status, WriteOp};
 use crate::process;
 
 /// The names of operations, in the order of [`op_index`].
-const OPS: [&str; 19] = [
+const OPS: [&str; 22] = [
     "create",
     "delete",
     "set_data",
@@ -38,6 +38,9 @@ const OPS: [&str; 19] = [
     "watch",
     "stream_tree",
     "status",
+    "members",
+    "reconfigure",
+    "transfer_leadership",
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -304,6 +307,9 @@ fn op_index(op: &Op) -> usize {
         Op::Watch(_) => 16,
         Op::StreamTree { .. } => 17,
         Op::Status => 18,
+        Op::Members => 19,
+        Op::Reconfigure { .. } => 20,
+        Op::TransferLeadership { .. } => 21,
     }
 }
 

@@ -11,6 +11,7 @@ use quorate_types::{
 use quorate_zab::{ConnectionId, Digest, Members, Output, Phase, Zab};
 
 use crate::Map;
+use crate::administration::Administration;
 use crate::counting::Counting;
 use crate::effect::{Delivery, Effects, Hint};
 use crate::effort::Effort;
@@ -93,6 +94,7 @@ pub struct Replica {
     pub(crate) touched: BTreeSet<SessionId>,
     /// While leading: whose clients speak for a session, and by which session with that server; `None` for this one.
     pub(crate) owners: Map<SessionId, (ServerId, Option<ConnectionId>)>,
+    pub(crate) administration: Administration,
     pub(crate) comparison: Comparison,
     pub(crate) received: Option<Received>,
     has_work: bool,
@@ -230,6 +232,7 @@ impl Replica {
             forwarded: Map::with_hasher(FixedState::with_seed(seed)),
             touched: BTreeSet::new(),
             owners: Map::with_hasher(FixedState::with_seed(seed)),
+            administration: Administration::default(),
             comparison: Comparison::default(),
             received: None,
             has_work: false,
@@ -356,6 +359,7 @@ impl Replica {
             self.reap(now, out);
         }
         self.give_up_held(now, out);
+        self.give_up_administration(now, out);
         self.give_up_parked(now, out);
         self.watches.tick(&self.tree, now, out);
     }
@@ -408,6 +412,9 @@ impl Replica {
         if is_write(&request.op) {
             lane.expect_write(tag);
             self.write(outbox, tag, request, now, out);
+        } else if matches!(request.op, Op::Members | Op::TransferLeadership { .. }) {
+            lane.expect(tag);
+            self.administer(outbox, tag, request, now, out);
         } else if matches!(request.op, Op::StreamTree { .. }) {
             // A stream ends when it ends, and says so itself: nothing waits in line behind it.
             self.local(outbox, tag, request, now, out);
@@ -483,7 +490,12 @@ impl Replica {
 /// Whether the op is decided by the leader, and takes a place in the history.
 fn is_write(op: &Op) -> bool {
     match op {
-        Op::Write(_) | Op::Multi(_) | Op::DeleteTree { .. } | Op::OpenSession { .. } | Op::CloseSession => true,
+        Op::Write(_)
+        | Op::Multi(_)
+        | Op::DeleteTree { .. }
+        | Op::OpenSession { .. }
+        | Op::CloseSession
+        | Op::Reconfigure { .. } => true,
         Op::Read { .. }
         | Op::MultiRead(_)
         | Op::Sync
@@ -491,7 +503,9 @@ fn is_write(op: &Op) -> bool {
         | Op::Touch
         | Op::Watch(_)
         | Op::StreamTree { .. }
-        | Op::Status => false,
+        | Op::Status
+        | Op::Members
+        | Op::TransferLeadership { .. } => false,
     }
 }
 
