@@ -33,6 +33,11 @@ impl Clock {
         Clock::ORIGIN_MS + self.origin.elapsed().as_millis() as u64
     }
 
+    /// When the monotonic clock shows this.
+    pub(crate) fn instant(&self, monotonic_ms: u64) -> Instant {
+        self.origin + Duration::from_millis(monotonic_ms.saturating_sub(Clock::ORIGIN_MS))
+    }
+
     /// The moment, on the monotonic clock, at which `timeout` from now is over.
     pub(crate) fn deadline_ms(&self, timeout: Duration) -> u64 {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);

@@ -3,6 +3,8 @@
 //! Each setting is one field of [`Settings`]; its name is the key in the file, the name of the flag (with dashes) and of
 //! the environment variable (in capitals, after `QUORATE_`). This is the only place that reads the environment, once.
 
+mod ensemble;
+mod members;
 mod nearest;
 mod size;
 
@@ -16,6 +18,8 @@ use quorate_replica::outbox::OutboxLimits;
 use serde::Deserialize;
 use thiserror::Error;
 
+pub use self::ensemble::Ensemble;
+pub use self::members::{MemberList, Place};
 use self::nearest::nearest;
 pub use self::size::Size;
 
@@ -46,6 +50,51 @@ pub struct Settings {
     /// Address of the gRPC door; port 0 is any free one [default: 127.0.0.1:7181]
     #[arg(long, env = "QUORATE_GRPC", value_name = "ADDRESS:PORT")]
     pub grpc: Option<String>,
+
+    /// This server's id among the members, 1 to 254
+    #[arg(long, env = "QUORATE_SERVER_ID", value_name = "ID")]
+    pub server_id: Option<u8>,
+
+    /// The servers that the ensemble begins with, each `ID=HOST:PORT[:observer][;grpc=HOST:PORT][;http=HOST:PORT]`,
+    /// separated by commas; in the file a line `member.ID = "HOST:PORT.."` for each
+    #[arg(long, env = "QUORATE_MEMBER", value_name = "ID=HOST:PORT,..")]
+    pub member: Option<MemberList>,
+
+    /// Address of the door for the other servers [default: where `member` says that this server is]
+    #[arg(long, env = "QUORATE_PEER", value_name = "ADDRESS:PORT")]
+    pub peer: Option<String>,
+
+    /// What the ensemble is called: servers of other ensembles are refused [default: quorate]
+    #[arg(long, env = "QUORATE_CLUSTER_NAME", value_name = "NAME")]
+    pub cluster_name: Option<String>,
+
+    /// The ensemble is a new one: an empty data directory is its beginning, and not one that was lost
+    #[arg(long, env = "QUORATE_INITIALIZE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub initialize: Option<bool>,
+
+    /// The certificate of this server for the other ones, in PEM, followed by those between it and the authority
+    #[arg(long, env = "QUORATE_PEER_TLS_CERT", value_name = "FILE")]
+    pub peer_tls_cert: Option<PathBuf>,
+
+    /// The private key of that certificate, in PEM
+    #[arg(long, env = "QUORATE_PEER_TLS_KEY", value_name = "FILE")]
+    pub peer_tls_key: Option<PathBuf>,
+
+    /// The authority whose certificates other servers have to show, in PEM
+    #[arg(long, env = "QUORATE_PEER_TLS_CA", value_name = "FILE")]
+    pub peer_tls_ca: Option<PathBuf>,
+
+    /// How often a leader says that it lives, in milliseconds [default: 50]
+    #[arg(long, env = "QUORATE_PING_MS", value_name = "MS")]
+    pub ping_ms: Option<u64>,
+
+    /// Leader and followers give each other up after so long a silence, in milliseconds [default: 500]
+    #[arg(long, env = "QUORATE_SYNC_LIMIT_MS", value_name = "MS")]
+    pub sync_limit_ms: Option<u64>,
+
+    /// Stop when standard input ends: the process that started this one has ended then
+    #[arg(long, env = "QUORATE_STOP_WITH_STDIN", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub stop_with_stdin: Option<bool>,
 
     /// Listen on other addresses than loopback although nobody has to prove who they are
     #[arg(long, env = "QUORATE_INSECURE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
@@ -105,6 +154,8 @@ pub enum PrintAddresses {
     Text,
     /// One JSON object on one line, and nothing after it.
     Json,
+    /// Not at all.
+    None,
 }
 
 /// How the log is written.
@@ -127,6 +178,10 @@ pub struct Config {
     pub http: SocketAddr,
     /// Of the gRPC door.
     pub grpc: SocketAddr,
+    /// The other servers; `None` for a server that stands alone.
+    pub ensemble: Option<Ensemble>,
+    /// The server stops when its standard input ends.
+    pub stop_with_stdin: bool,
     /// Doors may be reached from elsewhere although nobody has to prove who they are.
     pub insecure: bool,
     /// How bound addresses are printed.
@@ -222,6 +277,17 @@ impl Settings {
             data_dir: self.data_dir.or(other.data_dir),
             http: self.http.or(other.http),
             grpc: self.grpc.or(other.grpc),
+            server_id: self.server_id.or(other.server_id),
+            member: self.member.or(other.member),
+            peer: self.peer.or(other.peer),
+            cluster_name: self.cluster_name.or(other.cluster_name),
+            initialize: self.initialize.or(other.initialize),
+            peer_tls_cert: self.peer_tls_cert.or(other.peer_tls_cert),
+            peer_tls_key: self.peer_tls_key.or(other.peer_tls_key),
+            peer_tls_ca: self.peer_tls_ca.or(other.peer_tls_ca),
+            ping_ms: self.ping_ms.or(other.ping_ms),
+            sync_limit_ms: self.sync_limit_ms.or(other.sync_limit_ms),
+            stop_with_stdin: self.stop_with_stdin.or(other.stop_with_stdin),
             insecure: self.insecure.or(other.insecure),
             print_addresses: self.print_addresses.or(other.print_addresses),
             log: self.log.or(other.log),
@@ -260,7 +326,10 @@ impl Settings {
         check("watch_bytes", watch_bytes_max, watch_bytes_max >= least, "it must be at least 256KiB")?;
         let room = "it must hold what two watches may have";
         check("outbox_bytes", bytes_max, bytes_max >= 2 * watch_bytes_max, room)?;
+        let ensemble = Ensemble::of(&self)?;
         Ok(Config {
+            ensemble,
+            stop_with_stdin: self.stop_with_stdin.unwrap_or(false),
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("quorate-data")),
             http: address("http", self.http.as_deref().unwrap_or("127.0.0.1:7180"), insecure)?,
             grpc: address("grpc", self.grpc.as_deref().unwrap_or("127.0.0.1:7181"), insecure)?,

@@ -12,12 +12,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use quorate_replica::{DiskInput, DiskOp, Effects, Hint, SnapshotOp};
-use quorate_storage::{LogError, RealDisk};
+use quorate_storage::{LogError, RealDisk, SnapshotInfo};
 
 use crate::durable::{LogDone, LogWork, SnapshotWork};
 use crate::handoff::{Handoff, Taken};
 use crate::inbox::Inbox;
 use crate::metrics::Metrics;
+use crate::peers::Place;
 
 /// The exit code after a failure of the storage device (`EX_IOERR`).
 pub const EXIT_IO_ERROR: i32 = 74;
@@ -44,14 +45,26 @@ const REST_MAX: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 enum LogJob {
     Op(DiskOp),
+    /// A snapshot was received and put aside.
+    Received(SnapshotInfo),
     /// What the batch that ends here says about the state.
     Hint(Hint),
+}
+
+/// Work for the snapshot thread.
+#[derive(Debug)]
+enum SnapshotJob {
+    Op(SnapshotOp),
+    /// A snapshot was received and put aside; its place is taken until it is adopted ...
+    Received(SnapshotInfo, Place),
+    /// ... or will not be.
+    Forget,
 }
 
 /// The way to the disk threads, and their owner.
 pub(crate) struct Disk {
     log: Arc<Handoff<LogJob>>,
-    snapshots: Arc<Handoff<SnapshotOp>>,
+    snapshots: Arc<Handoff<SnapshotJob>>,
     log_thread: JoinHandle<()>,
     snapshot_thread: JoinHandle<()>,
 }
@@ -74,6 +87,7 @@ impl Disk {
         let snapshot_thread = SnapshotThread {
             jobs: Arc::clone(&snapshots),
             work: snapshot_work,
+            place: None,
             began: Instant::now(),
             inbox: inbox.clone(),
             metrics: Arc::clone(&inbox.shared().metrics),
@@ -93,8 +107,19 @@ impl Disk {
             self.log.push(effects.disk.drain(..).map(LogJob::Op).chain([LogJob::Hint(effects.hint)]));
         }
         if !effects.snapshot.is_empty() {
-            self.snapshots.push(effects.snapshot.drain(..));
+            self.snapshots.push(effects.snapshot.drain(..).map(SnapshotJob::Op));
         }
+    }
+
+    /// Lets the threads know of a snapshot that was put aside, before the replica hears of it.
+    pub(crate) fn received(&self, info: SnapshotInfo, place: Place) {
+        self.log.push([LogJob::Received(info.clone())]);
+        self.snapshots.push([SnapshotJob::Received(info, place)]);
+    }
+
+    /// The snapshot that was put aside will not be adopted.
+    pub(crate) fn forget_received(&self) {
+        self.snapshots.push([SnapshotJob::Forget]);
     }
 
     /// Lets the log thread finish what it has and mark the log as ended in order, gives up a snapshot that is being
@@ -156,6 +181,7 @@ impl LogThread {
                     }
                     ops.push(op);
                 }
+                LogJob::Received(info) => self.work.received(info),
                 LogJob::Hint(hint) => self.hint = hint,
             }
         }
@@ -183,8 +209,10 @@ impl LogThread {
 }
 
 struct SnapshotThread {
-    jobs: Arc<Handoff<SnapshotOp>>,
+    jobs: Arc<Handoff<SnapshotJob>>,
     work: SnapshotWork<RealDisk>,
+    /// Where a snapshot that was received waits to be adopted.
+    place: Option<Place>,
     /// When the present snapshot did.
     began: Instant,
     inbox: Inbox,
@@ -195,12 +223,19 @@ impl SnapshotThread {
     fn run(mut self) {
         let mut jobs = Vec::new();
         while self.jobs.take(&mut jobs, None) != Taken::Closed {
-            for op in jobs.drain(..) {
+            for job in jobs.drain(..) {
                 if self.jobs.is_closed() {
                     // The next start writes another one; what there is of this one goes with its writer.
                     return;
                 }
-                self.carry_out(op);
+                match job {
+                    SnapshotJob::Op(op) => self.carry_out(op),
+                    SnapshotJob::Received(info, place) => {
+                        self.work.received(info);
+                        self.place = Some(place);
+                    }
+                    SnapshotJob::Forget => self.place = None,
+                }
             }
         }
     }
@@ -211,8 +246,12 @@ impl SnapshotThread {
             self.began = began;
             tracing::info!(zxid = %zxid, "a snapshot begins");
         }
+        let adopts = matches!(op, SnapshotOp::Adopt { .. });
         let input = match self.work.carry_out(op, || !self.jobs.is_closed()) {
-            Ok(None) => return,
+            Ok(None) => {
+                self.place.take_if(|_| adopts);
+                return;
+            }
             Ok(Some(input)) => input,
             Err(error) => {
                 tracing::error!(error = %error, "a snapshot could not be written; the log still has everything");

@@ -1,12 +1,14 @@
 //! `Driver`: the loop that turns what happens into inputs of the replica, and its effects into what happens.
 //!
-//! A *turn* drains the lanes of the inbox (what the disk reports, then who has read, then what clients ask), steps each
-//! input, flushes once and dispatches one merged batch of effects. Batches form by themselves: while one sync runs,
+//! A *turn* drains the lanes of the inbox (what the disk reports, then what other servers say, then who has read, then
+//! what clients ask), steps each input, flushes once and dispatches one merged batch of effects. Batches form by themselves: while one sync runs,
 //! the next turns' records gather. The loop never waits for anybody but the inbox and the clock.
 //!
 //! Only the client lane is held up, in two ways: as a whole while the replica is busy (so much is on its way to the disk
 //! that more would only wait there), and for one client (its requests are *parked*) whose replies are not read, or who
 //! asks for more at once than a turn should do and takes *turns* with the others for the rest.
+
+mod peering;
 
 use std::collections::VecDeque;
 use std::collections::hash_map::{Entry, HashMap};
@@ -16,15 +18,17 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use quorate_replica::{ClientInput, Delivery, Effects, Input, Order, Replica, limits};
-use quorate_types::{Code, Error, Now, OutboxId, Request, Tag, WatchId};
-use tokio::time::{Interval, MissedTickBehavior};
+use quorate_replica::{ClientInput, Delivery, Effects, Halted, Input, Order, Replica, limits};
+use quorate_types::{Code, Epoch, Error, Now, OutboxId, Request, Role, ServerId, Tag, WatchId};
+use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
+use self::peering::Peering;
 use crate::disk::Disk;
 use crate::inbox::{ClientItem, Drained, Inbox};
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
+use crate::peers::Peers;
 
 /// Operations of clients that one turn steps at most: some milliseconds, so that doors get their turn as well.
 const TURN_OPERATIONS_MAX: usize = 4_096;
@@ -41,6 +45,9 @@ const IDLE_PLACES: usize = 256;
 /// How long a stop waits for what is under way.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
+/// How long a leader that stops waits for another server to lead.
+const HAND_OVER_GRACE: Duration = Duration::from_secs(1);
+
 /// Requests of one client that wait until it has read its replies, or others have had their turn.
 type Parked = VecDeque<(Tag, Request)>;
 
@@ -49,6 +56,9 @@ pub(crate) struct Driver {
     replica: Replica,
     inbox: Inbox,
     disk: Disk,
+    peering: Peering,
+    /// What was published last.
+    part: Part,
     metrics: Arc<Metrics>,
     /// The outbox of all unary calls.
     calls: OutboxId,
@@ -68,6 +78,8 @@ pub(crate) struct Driver {
     effects: Effects,
     drained: Drained,
     ticks: u64,
+    /// When the next one is due at the latest, on the monotonic clock.
+    next_tick_ms: u64,
     /// Whether the client lane was emptied for the present turn.
     has_drained: bool,
     /// The turn that did so last.
@@ -76,15 +88,49 @@ pub(crate) struct Driver {
     heard_ms: u64,
 }
 
+/// The part that this server plays in its ensemble.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Part {
+    role: Role,
+    epoch: Epoch,
+    leader: ServerId,
+    is_serving: bool,
+}
+
+impl Part {
+    fn log(self) {
+        let Part { role, epoch: Epoch(epoch), leader, is_serving } = self;
+        match role {
+            Role::Leading if is_serving => tracing::info!(epoch, "this server leads"),
+            Role::Leading => tracing::info!(epoch, "this server is about to lead"),
+            Role::Following if is_serving => tracing::info!(epoch, leader = %leader, "this server follows"),
+            Role::Observing if is_serving => tracing::info!(epoch, leader = %leader, "this server observes"),
+            Role::Following | Role::Observing => {
+                tracing::info!(epoch, leader = %leader, "this server is about to follow")
+            }
+            Role::Looking => tracing::info!(epoch, "this server looks for a leader"),
+        }
+    }
+}
+
 impl Driver {
     /// `effects` are those of the replica's beginning.
-    pub(crate) fn new(replica: Replica, effects: Effects, inbox: Inbox, disk: Disk, blocked_max: Duration) -> Driver {
+    pub(crate) fn new(
+        replica: Replica,
+        effects: Effects,
+        inbox: Inbox,
+        disk: Disk,
+        peers: Option<Peers>,
+        blocked_max: Duration,
+    ) -> Driver {
         Driver {
+            peering: Peering::new(peers, &replica),
             replica,
             metrics: Arc::clone(&inbox.shared().metrics),
             calls: inbox.shared().calls_outbox,
             inbox,
             disk,
+            part: Part::default(),
             blocked_ms_max: blocked_max.as_millis() as u64,
             mailboxes: HashMap::default(),
             parked: HashMap::new(),
@@ -96,6 +142,7 @@ impl Driver {
             effects,
             drained: Drained::default(),
             ticks: 0,
+            next_tick_ms: 0,
             has_drained: false,
             drained_ms: 0,
             heard_ms: 0,
@@ -103,33 +150,53 @@ impl Driver {
     }
 
     /// Runs until `stop`, then brings everything to an orderly end: what was accepted becomes durable and is answered,
-    /// every stream is told, and the disk threads have ended when this returns.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
+    /// every stream is told, and the disk threads have ended when this returns. A leader first hands over to another
+    /// server. Ends by itself only if the replica must not go on, and says why.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> Option<Halted> {
         let now = self.inbox.now();
         let open = ClientInput::Open { outbox: self.calls, order: Order::None };
         self.replica.step(Input::Client(open), now, &mut self.effects);
         self.finish_turn(now);
-        let mut interval = tokio::time::interval(Duration::from_millis(limits::TICK_MS));
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut timer = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
         let mut stopped = std::pin::pin!(stop.cancelled());
-        while !stop.is_cancelled() {
-            let tick = self.wait(&mut interval, Some(stopped.as_mut())).await;
+        while !stop.is_cancelled() && self.effects.halted.is_none() {
+            let tick = self.wait(timer.as_mut(), Some(stopped.as_mut())).await;
             self.turn(tick);
         }
+        self.hand_over(timer.as_mut()).await;
         self.inbox.shared().close();
         let deadline = Instant::now() + STOP_GRACE;
         while !self.is_settled() && Instant::now() < deadline {
-            let tick = self.wait(&mut interval, None).await;
+            let tick = self.wait(timer.as_mut(), None).await;
             self.turn(tick);
         }
         self.say_goodbye();
         self.disk.stop().await;
+        self.peering.stop().await;
+        self.effects.halted
+    }
+
+    /// Lets another server lead, if this one does and there is one: clients that move there find a leader at once.
+    async fn hand_over(&mut self, mut timer: Pin<&mut Sleep>) {
+        let deadline = Instant::now() + HAND_OVER_GRACE;
+        let has_others = self.replica.members().len() > 1;
+        let (mut has_asked, mut has_led) = (false, false);
+        while has_others && self.effects.halted.is_none() && Instant::now() < deadline {
+            let status = self.replica.status();
+            has_led |= status.role == Role::Leading;
+            if !has_led || (status.role == Role::Following && status.serving) {
+                return;
+            }
+            has_asked = has_asked || self.replica.hand_over();
+            let tick = self.wait(timer.as_mut(), None).await;
+            self.turn(tick);
+        }
     }
 
     /// Waits until there is something to do, `stopped` included; says whether it is time for a tick.
     async fn wait(
         &mut self,
-        interval: &mut Interval,
+        mut timer: Pin<&mut Sleep>,
         mut stopped: Option<Pin<&mut WaitForCancellationFuture<'_>>>,
     ) -> bool {
         let is_behind = self.replica.has_work() || !self.lagged.is_empty() || !self.lost.is_empty();
@@ -139,8 +206,14 @@ impl Driver {
             tokio::task::yield_now().await;
         }
         let wants_clients = self.backlog.is_empty() && !self.replica.is_busy();
+        // Agreement may have to decide something earlier than at the next tick. In the past there is nothing to be done.
+        let due_ms = self.next_tick_ms.min(self.replica.wake_ms().max(self.inbox.now_ms() + 1));
+        let due = self.inbox.shared().clock.instant(due_ms).into();
+        if timer.deadline() != due {
+            timer.as_mut().reset(due);
+        }
         let tick = poll_fn(|cx| {
-            let tick = interval.poll_tick(cx).is_ready();
+            let tick = timer.as_mut().poll(cx).is_ready();
             let drained = self.inbox.shared().poll_drain(cx, wants_clients, &mut self.drained).is_ready();
             let is_stopped = stopped.as_mut().is_some_and(|stopped| stopped.as_mut().poll(cx).is_ready());
             if tick || drained || goes_on || is_stopped { Poll::Ready(tick) } else { Poll::Pending }
@@ -167,6 +240,9 @@ impl Driver {
         for input in self.drained.disk.drain(..) {
             self.replica.step(Input::Disk(input), now, &mut self.effects);
         }
+        for item in self.drained.peers.drain(..) {
+            self.peering.step(item, &mut self.replica, &self.disk, now, &mut self.effects);
+        }
         for outbox in self.drained.ready.drain(..) {
             self.replica.step(Input::Client(ClientInput::Ready { outbox }), now, &mut self.effects);
         }
@@ -182,6 +258,7 @@ impl Driver {
         if !self.is_behind_clients() {
             self.heard_ms = self.drained_ms;
         }
+        self.next_tick_ms = now.monotonic_ms + limits::TICK_MS;
         self.replica.step(Input::Tick { heard_ms: self.heard_ms }, now, &mut self.effects);
         self.inbox.shared().calls.expire(now.monotonic_ms);
         self.ticks += 1;
@@ -334,13 +411,19 @@ impl Driver {
         self.replica.flush(now, &mut self.effects);
         self.publish();
         self.disk.submit(&mut self.effects);
+        self.peering.dispatch(&self.replica, &self.disk, &mut self.effects);
         self.deliver(now);
         self.effects.clear();
     }
 
     /// Lets everybody see what the replica is, before anybody sees what it says.
-    fn publish(&self) {
+    fn publish(&mut self) {
         let status = self.replica.status();
+        let part = Part { role: status.role, epoch: status.epoch, leader: status.leader, is_serving: status.serving };
+        if self.part != part {
+            self.part = part;
+            part.log();
+        }
         self.inbox.shared().published.set(status.role, status.epoch, status.applied, status.serving);
     }
 

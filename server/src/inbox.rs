@@ -1,8 +1,8 @@
 //! `Inbox`: the one way from the front doors to the replica, and back.
 //!
 //! A door either makes a single [`Inbox::call`], or it [opens](Inbox::open) an outbox: an ordered stream of replies and
-//! events for one client. What doors, disk threads and connections bring waits in three lanes for the driver, which
-//! drains them in turn. Only the client lane is ever held up: requests wait for room in it, so a flood of clients can
+//! events for one client. What disk threads, other servers, connections and doors bring waits in four lanes for the
+//! driver, which drains them in turn. Only the client lane is ever held up: requests wait for room in it, so a flood of clients can
 //! neither grow the process nor delay what the disk reports. Everything that is not a request passes by, since there
 //! is at most one of each per outbox.
 //!
@@ -18,12 +18,14 @@ use parking_lot::Mutex;
 use quorate_replica::outbox::OutboxLimits;
 use quorate_replica::{Delivery, DiskInput, Order};
 use quorate_types::{ClusterId, Code, Epoch, Error, Now, OutboxId, Request, Response, Role, ServerId, Tag, Zxid};
+use quorate_zab::ConnectionId;
 
 use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::mailbox::Mailbox;
 use crate::metrics::{Metrics, Queues};
+use crate::peers::{Received, Sink};
 use crate::published::Published;
 
 /// Operations that may wait in the client lane: a few turns of the driver's work.
@@ -83,6 +85,7 @@ pub(crate) struct Shared {
 #[derive(Default)]
 struct Lanes {
     disk: Vec<DiskInput>,
+    peers: Vec<PeerItem>,
     /// Outboxes that have been read down to their low-water mark.
     ready: Vec<OutboxId>,
     clients: Vec<ClientItem>,
@@ -117,10 +120,18 @@ pub(crate) enum ClientItem {
     Closed(OutboxId),
 }
 
+/// One item of the lane of the other servers. What they may have on its way is bounded by agreement.
+pub(crate) enum PeerItem {
+    Input(quorate_zab::Input),
+    /// A snapshot came in this session.
+    Received(ConnectionId, Box<Received>),
+}
+
 /// What the driver found in the lanes. Reused from turn to turn.
 #[derive(Default)]
 pub(crate) struct Drained {
     pub(crate) disk: Vec<DiskInput>,
+    pub(crate) peers: Vec<PeerItem>,
     pub(crate) ready: Vec<OutboxId>,
     pub(crate) clients: Vec<ClientItem>,
 }
@@ -211,6 +222,16 @@ impl Inbox {
     }
 }
 
+impl Sink for Inbox {
+    fn push(&self, input: quorate_zab::Input) {
+        self.shared.with_lanes(|lanes| lanes.peers.push(PeerItem::Input(input)));
+    }
+
+    fn received(&self, connection: ConnectionId, snapshot: Received) {
+        self.shared.with_lanes(|lanes| lanes.peers.push(PeerItem::Received(connection, Box::new(snapshot))));
+    }
+}
+
 impl Answer {
     fn shutting_down() -> Answer {
         Answer { zxid: Zxid::ZERO, response: Err(Error::new(Code::Unavailable, "the server is shutting down")) }
@@ -297,7 +318,7 @@ impl Shared {
     pub(crate) fn poll_drain(&self, cx: &mut Context<'_>, clients: bool, into: &mut Drained) -> Poll<()> {
         let mut lanes = self.lanes.lock();
         let has_clients = clients && !lanes.clients.is_empty();
-        if lanes.disk.is_empty() && lanes.ready.is_empty() && !has_clients {
+        if lanes.disk.is_empty() && lanes.peers.is_empty() && lanes.ready.is_empty() && !has_clients {
             match &mut lanes.driver {
                 Some(driver) => driver.clone_from(cx.waker()),
                 driver => *driver = Some(cx.waker().clone()),
@@ -306,6 +327,7 @@ impl Shared {
         }
         lanes.driver = None;
         std::mem::swap(&mut lanes.disk, &mut into.disk);
+        std::mem::swap(&mut lanes.peers, &mut into.peers);
         std::mem::swap(&mut lanes.ready, &mut into.ready);
         if !has_clients {
             return Poll::Ready(());

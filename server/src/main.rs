@@ -3,6 +3,7 @@
 //! `quorate` and `quorate serve` run a server with all its doors in one process. The HTTP door is the gateway, which
 //! speaks to the gRPC door as any client does, only without a socket in between.
 
+mod dev_cluster;
 mod shutdown;
 
 use std::ffi::OsString;
@@ -16,13 +17,13 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use quorate::config::{Config, LogFormat, PrintAddresses, Settings};
-use quorate::server::{Local, Server};
+use quorate::server::{Failure, Local, Server};
 use quorate::{admin, listener};
 use quorate_client::Client;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
-use crate::shutdown::Signals;
+use crate::shutdown::{Signals, stdin_ended};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -54,6 +55,8 @@ struct Cli {
 enum Command {
     /// Run a server: data in ./quorate-data, all doors on loopback
     Serve(Box<Settings>),
+    /// Run an ensemble of several servers on this host, to try things out
+    DevCluster(dev_cluster::Options),
     #[command(flatten)]
     Client(quorate_cli::Command),
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
     let (command, client) = read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     match command {
         Command::Serve(settings) => serve(*settings),
+        Command::DevCluster(options) => run_dev_cluster(options),
         Command::Client(command) => run_client(command, client),
     }
 }
@@ -75,7 +79,7 @@ fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<(Command, quora
         // The settings may still come from the environment.
         None => Command::from_arg_matches(&Cli::command().try_get_matches_from(["quorate", "serve"])?)?,
     };
-    if let (Command::Serve(_), Some(option)) = (&command, client_option(&matches)) {
+    if let (Command::Serve(_) | Command::DevCluster(_), Some(option)) = (&command, client_option(&matches)) {
         let text = format!("--{option} is for commands such as `quorate get`: a server has no such option");
         return Err(Cli::command().error(ErrorKind::ArgumentConflict, text));
     }
@@ -96,6 +100,14 @@ fn run_client(command: quorate_cli::Command, global: quorate_cli::Global) -> Exi
     }
 }
 
+fn run_dev_cluster(options: dev_cluster::Options) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.context("cannot start the runtime").and_then(|runtime| runtime.block_on(dev_cluster::run(options))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(EXIT_FAILURE, &error),
+    }
+}
+
 fn serve(settings: Settings) -> ExitCode {
     let config = settings.resolve(std::env::vars_os().map(|(name, _)| name)).map_err(anyhow::Error::from);
     let config = match config.and_then(|config| start_log(&config).map(|()| config)) {
@@ -104,7 +116,7 @@ fn serve(settings: Settings) -> ExitCode {
     };
     // One thread does everything but the disk: on a few cores a hop between threads costs more than the work.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.context("cannot start the runtime").and_then(|runtime| runtime.block_on(run(&config))) {
+    match runtime.context("cannot start the runtime").and_then(|runtime| runtime.block_on(run(config))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(EXIT_FAILURE, &error),
     }
@@ -127,13 +139,32 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
 }
 
 /// Runs a server until it is told to stop.
-async fn run(config: &Config) -> anyhow::Result<()> {
+async fn run(mut config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
+    while let Some(Quarantined(addresses)) = run_once(&config, &mut signals).await? {
+        Server::start_over(&config)?;
+        tracing::warn!("the data of this server is set aside; it copies the history from the others");
+        // Whoever knows where it is has to find it there, and was told already.
+        (config.http, config.grpc) = (addresses.http, addresses.grpc);
+        config.print_addresses = PrintAddresses::None;
+    }
+    Ok(())
+}
+
+/// The server that was here has to begin anew: its state is wrong.
+struct Quarantined(Addresses);
+
+/// Runs a server until it is told to stop, or has to begin anew.
+async fn run_once(config: &Config, signals: &mut Signals) -> anyhow::Result<Option<Quarantined>> {
     let listening = || format!("cannot listen on {} for HTTP", config.http);
     let http = listener::bind(config.http).with_context(listening)?;
     let mut server = Server::start(config).await?;
     let http = listener::listen(http).with_context(listening)?;
-    let addresses = Addresses { http: http.local_addr().with_context(listening)?, grpc: server.grpc_address() };
+    let addresses = Addresses {
+        http: http.local_addr().with_context(listening)?,
+        grpc: server.grpc_address(),
+        peer: server.peer_address(),
+    };
 
     let gateway = gateway_config(config);
     server.register_metrics(|registry| gateway.metrics.register(registry));
@@ -145,12 +176,24 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let shutdown = gateway.shutdown.clone();
     let http = tokio::spawn(async move { quorate_gateway::serve(http, router, &gateway).await });
 
-    server.serving(SERVING_WAIT).await;
-    print_addresses(config, &addresses).context("cannot print the addresses")?;
-    tokio::select! {
-        signal = signals.next() => tracing::info!(signal, "stopping"),
-        () = server.failed() => anyhow::bail!("the server has failed; the log says why"),
+    if config.ensemble.is_none() {
+        server.serving(SERVING_WAIT).await;
     }
+    print_addresses(config, &addresses).context("cannot print the addresses")?;
+    let failure = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!(signal, "stopping");
+            None
+        }
+        () = stdin_ended(), if config.stop_with_stdin => {
+            tracing::info!("stopping, because whoever started this server has ended");
+            None
+        }
+        failure = server.failed() => {
+            tracing::error!(error = %failure, "the server cannot go on");
+            Some(failure)
+        }
+    };
     tokio::select! {
         () = async {
             shutdown.cancel();
@@ -164,7 +207,11 @@ async fn run(config: &Config) -> anyhow::Result<()> {
             std::process::exit(signals.exit_code());
         }
     }
-    Ok(())
+    match failure {
+        None => Ok(None),
+        Some(Failure::Diverged(_)) => Ok(Some(Quarantined(addresses))),
+        Some(failure) => Err(failure.into()),
+    }
 }
 
 fn gateway_config(config: &Config) -> quorate_gateway::Config {
@@ -190,13 +237,17 @@ fn local_client(grpc: SocketAddr, local: Local) -> Client {
 struct Addresses {
     http: SocketAddr,
     grpc: SocketAddr,
+    /// For the other servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<SocketAddr>,
 }
 
 /// Says on stdout where the doors are, for people or for programs.
 fn print_addresses(config: &Config, addresses: &Addresses) -> std::io::Result<()> {
-    let Addresses { http, grpc } = addresses;
+    let Addresses { http, grpc, peer } = addresses;
     let mut out = std::io::stdout().lock();
     match config.print_addresses {
+        PrintAddresses::None => return Ok(()),
         PrintAddresses::Json => writeln!(out, "{}", serde_json::to_string(addresses)?)?,
         PrintAddresses::Text => {
             writeln!(
@@ -207,6 +258,9 @@ fn print_addresses(config: &Config, addresses: &Addresses) -> std::io::Result<()
             )?;
             writeln!(out, "  HTTP  http://{http}    try: curl -X PUT -d hello http://{http}/v1/znodes/greeting")?;
             writeln!(out, "  gRPC  {grpc}           try: quorate --server {grpc} get /greeting")?;
+            if let Some(peer) = peer {
+                writeln!(out, "  peers {peer}           for the other servers; try: quorate --server {grpc} status")?;
+            }
         }
     }
     out.flush()
@@ -236,6 +290,7 @@ mod tests {
             "quorate serve --server h:1",
             "quorate serve --timeout 3s",
             "quorate --output text serve",
+            "quorate dev-cluster --server h:1",
         ] {
             assert_eq!(typed(line).err(), Some(ErrorKind::ArgumentConflict), "{line}");
         }

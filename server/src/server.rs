@@ -1,14 +1,18 @@
 //! `Server`: one running server. Everything that it starts is started, owned and joined here.
 
+mod data;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use quorate_replica::Effects;
-use quorate_storage::{InitializeError, MetaError, OpenError, Options, RealDisk, Salt, Storage};
+use quorate_replica::{Effects, Halted};
+use quorate_storage::InitializeError;
 use quorate_types::{ClusterId, ServerId, Zxid};
+use quorate_zab::Halt;
 use thiserror::Error;
 use tokio::io::DuplexStream;
 use tokio::net::TcpSocket;
@@ -21,13 +25,11 @@ use crate::config::Config;
 use crate::connection::Connection;
 use crate::disk::Disk;
 use crate::driver::Driver;
-use crate::durable::{self, RecoverError, Recovered};
+use crate::durable::{RecoverError, Recovered};
 use crate::grpc::{self, Door};
 use crate::inbox::Inbox;
 use crate::listener::{self, Listener};
-
-/// The id of a server that stands alone.
-const STANDALONE: ServerId = ServerId(1);
+use crate::peers::{self, Identity, Peers, TlsError};
 
 /// Bytes that may be on their way through a connection within the process, in each direction.
 const LOCAL_BYTES: usize = 256 * 1024;
@@ -43,7 +45,10 @@ pub struct Server {
     inbox: Inbox,
     door: Door,
     grpc_address: SocketAddr,
-    driver: JoinHandle<()>,
+    peer_address: Option<SocketAddr>,
+    driver: JoinHandle<Option<Halted>>,
+    /// It is known how the driver has ended.
+    has_failed: bool,
     accepting: JoinHandle<()>,
     /// Of connections.
     tasks: TaskTracker,
@@ -92,12 +97,53 @@ pub enum StartError {
         /// Why, and what to do.
         source: RecoverError,
     },
+    /// The data directory belongs to somebody else.
+    #[error(
+        "the data directory {} belongs to server {} of ensemble {}, and this is to be server {} of ensemble {}: correct \
+         data_dir, server_id or cluster_name",
+        path.display(), found.0, found.1, wanted.0, wanted.1
+    )]
+    Owner {
+        /// Which.
+        path: PathBuf,
+        /// Whose it is.
+        found: (ServerId, ClusterId),
+        /// Who this server is to be.
+        wanted: (ServerId, ClusterId),
+    },
+    /// The certificates for the other servers cannot be used.
+    #[error("cannot prove to other servers who this one is")]
+    Tls(#[source] TlsError),
     /// The system has no randomness to give.
     #[error("the system gives no random numbers")]
     Random(#[source] getrandom::Error),
     /// A thread cannot be started.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
+}
+
+/// Why a server has ended by itself.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Failure {
+    /// It does not belong to the ensemble any more.
+    #[error(
+        "this server was removed from the ensemble by the configuration of zxid {0}; if it is to come back, add it there \
+         first, and start it with an empty data directory"
+    )]
+    Removed(Zxid),
+    /// What it has logged contradicts what the ensemble has agreed on.
+    #[error(
+        "the history of this server and the leader's contradict each other after zxid {0}, where both are final: one of \
+         them was restored from a backup, or two ensembles have the same name. Keep the data directory, and find out which \
+         one is right before anything else"
+    )]
+    Contradicted(Zxid),
+    /// Its state is not what the same txns have led to on the leader.
+    #[error("after zxid {0} the state of this server differs from the leader's: please report this as a bug")]
+    Diverged(Zxid),
+    /// A bug.
+    #[error("the driver has ended; the log says why")]
+    Driver,
 }
 
 impl Server {
@@ -107,14 +153,25 @@ impl Server {
     /// [`StartError`] says what is in the way.
     pub async fn start(config: &Config) -> Result<Server, StartError> {
         let grpc = bind("gRPC", config.grpc)?;
+        let peer = config.ensemble.as_ref().map(|ensemble| bind("peers", ensemble.peer)).transpose()?;
         let clock = Clock::start();
         let incarnation = getrandom::u64().map_err(StartError::Random)?;
-        let Recovered { recovery, log, snapshots, found } = recover(config, incarnation)?;
+        let Recovered { recovery, log, snapshots, found } = data::recover(config, incarnation)?;
         let inbox = Inbox::new(found.meta.cluster_id, found.meta.server_id, incarnation, clock, config.outbox);
         let mut effects = Effects::default();
         let replica = recovery.finish(inbox.now(), &mut effects);
+        let snapshot_dir = snapshots.dir().clone();
         let disk = Disk::start(log, snapshots, &inbox).map_err(StartError::Thread)?;
-        let driver = Driver::new(replica, effects, inbox.clone(), disk, config.read_timeout);
+        let peers = config.ensemble.as_ref().zip(peer).map(|(ensemble, socket)| {
+            let identity = Identity { cluster: ensemble.cluster, server: ensemble.server };
+            let (listener, address) = listen("peers", ensemble.peer, socket)?;
+            let peers_config =
+                peers::Config { tls: ensemble.tls.clone(), ..peers::Config::new(BTreeMap::new(), incarnation) };
+            let peers = Peers::start(peers_config, identity, listener, snapshot_dir, Arc::new(inbox.clone()));
+            Ok((peers.map_err(StartError::Tls)?, address))
+        });
+        let (peers, peer_address) = peers.transpose()?.unzip();
+        let driver = Driver::new(replica, effects, inbox.clone(), disk, peers, config.read_timeout);
         let stop_driver = CancellationToken::new();
         let driver = tokio::spawn(driver.run(stop_driver.clone()));
 
@@ -134,12 +191,29 @@ impl Server {
                 serve(door.clone(), stream, connection, stop.clone())
             })
         });
-        Ok(Server { inbox, door, grpc_address, driver, accepting, tasks, stop_accepting, stop_driver, abandon })
+        Ok(Server {
+            inbox,
+            door,
+            grpc_address,
+            peer_address,
+            driver,
+            has_failed: false,
+            accepting,
+            tasks,
+            stop_accepting,
+            stop_driver,
+            abandon,
+        })
     }
 
     /// Where the gRPC door is.
     pub fn grpc_address(&self) -> SocketAddr {
         self.grpc_address
+    }
+
+    /// Where the door for the other servers is, if there is one.
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        self.peer_address
     }
 
     /// The way to the replica.
@@ -175,21 +249,46 @@ impl Server {
         }
     }
 
-    /// Waits until the server has ended by itself, which it never does in good order.
-    pub async fn failed(&mut self) {
-        if let Err(error) = (&mut self.driver).await {
-            tracing::error!(error = %error, "the driver has ended");
+    /// Waits until the server has ended by itself, which it never does in good order. To be awaited to its end once.
+    pub async fn failed(&mut self) -> Failure {
+        let ended = (&mut self.driver).await;
+        self.has_failed = true;
+        match ended {
+            Ok(Some(Halted::Agreement(Halt::Removed { version }))) => Failure::Removed(version),
+            Ok(Some(Halted::Agreement(Halt::Diverged { common }))) => Failure::Contradicted(common),
+            Ok(Some(Halted::Diverged(zxid))) => Failure::Diverged(zxid),
+            Ok(None) => Failure::Driver,
+            Err(error) => {
+                tracing::error!(error = %error, "the driver has ended");
+                Failure::Driver
+            }
         }
+    }
+
+    /// Gives up what the data directory of a stopped server holds: the next start copies the history from the other
+    /// servers, and it counts in no quorum until it has it. The old files stay beside it.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is in the way.
+    ///
+    /// # Panics
+    /// If the server is alone: there is nobody to copy from.
+    pub fn start_over(config: &Config) -> Result<(), StartError> {
+        let ensemble = config.ensemble.as_ref().expect("a server alone has nobody who could contradict it");
+        data::start_over(config, ensemble)
     }
 
     /// Accepts nothing more, finishes what is under way, tells every client, and marks the log as ended in order.
     pub async fn stop(self) {
         self.stop_accepting.cancel();
         self.stop_driver.cancel();
-        for (task, name) in [(self.accepting, "listener"), (self.driver, "driver")] {
-            if let Err(error) = task.await {
-                tracing::error!(error = %error, task = name, "a task has failed");
-            }
+        if let Err(error) = self.accepting.await {
+            tracing::error!(error = %error, "the listener has failed");
+        }
+        if !self.has_failed
+            && let Err(error) = self.driver.await
+        {
+            tracing::error!(error = %error, "the driver has failed");
         }
         self.tasks.close();
         if tokio::time::timeout(CONNECTION_GRACE, self.tasks.wait()).await.is_err() {
@@ -246,69 +345,6 @@ fn listen(
 ) -> Result<(tokio::net::TcpListener, SocketAddr), StartError> {
     let bound = listener::listen(socket).and_then(|listener| listener.local_addr().map(|bound| (listener, bound)));
     bound.map_err(|source| StartError::Bind { door, address, source })
-}
-
-fn recover(config: &Config, incarnation: u64) -> Result<Recovered<RealDisk>, StartError> {
-    let path = &config.data_dir;
-    let disk = RealDisk::open(path).map_err(|source| StartError::DataDir { path: path.clone(), source })?;
-    let began = Instant::now();
-    match open(config, disk.clone(), incarnation) {
-        Err(RecoverError::Open(OpenError::Meta(MetaError::Missing))) => initialize(path, disk.clone())?,
-        recovered => return finish(recovered, path, began),
-    }
-    finish(open(config, disk, incarnation), path, began)
-}
-
-/// Makes an empty directory that of a server which stands alone.
-fn initialize(path: &Path, disk: RealDisk) -> Result<(), StartError> {
-    let cluster = ClusterId(getrandom::u64().map_err(StartError::Random)?);
-    let salt = Salt(getrandom::u64().map_err(StartError::Random)?);
-    Storage::initialize(disk, cluster, STANDALONE, salt)
-        .map_err(|source| StartError::Initialize { path: path.to_owned(), source })?;
-    tracing::info!(data_dir = %path.display(), cluster = %cluster, "a new data directory is initialized");
-    Ok(())
-}
-
-fn open(config: &Config, disk: RealDisk, incarnation: u64) -> Result<Recovered<RealDisk>, RecoverError> {
-    let options = Options { segment_bytes: config.segment_bytes, ..Options::default() };
-    let replica_config = |server, cluster| quorate_replica::Config {
-        history_bytes: config.history_bytes,
-        snapshot_records: config.snapshot_records,
-        snapshot_bytes: config.snapshot_bytes,
-        ..quorate_replica::Config::new(server, cluster, incarnation)
-    };
-    let mut told = Instant::now();
-    durable::recover(disk, &options, replica_config, |reached: Zxid, last: Zxid| {
-        if told.elapsed() >= PROGRESS_INTERVAL {
-            told = Instant::now();
-            tracing::info!(zxid = %reached, last = %last, "replaying the log");
-        }
-    })
-}
-
-fn finish(
-    recovered: Result<Recovered<RealDisk>, RecoverError>,
-    path: &Path,
-    began: Instant,
-) -> Result<Recovered<RealDisk>, StartError> {
-    let recovered = recovered.map_err(|source| StartError::Recover { path: path.to_owned(), source })?;
-    let found = &recovered.found;
-    for damage in &found.damaged_snapshots {
-        tracing::error!(damage = %damage, "a snapshot is damaged; it is not needed, but look at the disk");
-    }
-    if let Some(torn) = &found.truncated {
-        tracing::warn!(file = torn.file, offset = torn.offset, reason = torn.reason, "an unfinished write was removed");
-    }
-    tracing::info!(
-        cluster = %found.meta.cluster_id,
-        server = %found.meta.server_id,
-        snapshot = %found.snapshot.as_ref().map_or(Zxid::ZERO, |(info, ..)| info.position.zxid),
-        last = %found.last.zxid,
-        clean = found.clean,
-        took_ms = began.elapsed().as_millis() as u64,
-        "recovered"
-    );
-    Ok(recovered)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `Signals`: how the process is told to stop.
 
 use std::io;
+use std::io::Read as _;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -38,4 +39,16 @@ impl Signals {
     pub(crate) fn exit_code(&self) -> i32 {
         128 + self.last
     }
+}
+
+/// Returns when nobody can write to this process any more.
+pub(crate) async fn stdin_ended() {
+    let (tell, ended) = tokio::sync::oneshot::channel();
+    // Not one of the runtime's threads, for whose end it would wait.
+    std::thread::spawn(move || {
+        let mut ignored = [0; 64];
+        while io::stdin().read(&mut ignored).is_ok_and(|read| read > 0) {}
+        let _ = tell.send(());
+    });
+    let _ = ended.await;
 }

@@ -22,6 +22,11 @@ use super::table::{Table, histogram};
 pub(crate) fn operation(operation: load::Operation, data: &Bytes) -> Operation {
     match operation {
         load::Operation::Get(path) => Operation::Get(v1::GetRequest { path, options: None }),
+        load::Operation::GetLinearizable(path) => {
+            let consistency = v1::Consistency::Linearizable.into();
+            let options = Some(v1::RequestOptions { consistency, ..v1::RequestOptions::default() });
+            Operation::Get(v1::GetRequest { path, options })
+        }
         load::Operation::Set(path) => set(path, data.clone()),
         load::Operation::Create(path) => create(path, data.clone()),
         load::Operation::Delete(path) => Operation::Delete(v1::DeleteRequest { path, ..v1::DeleteRequest::default() }),
@@ -30,6 +35,11 @@ pub(crate) fn operation(operation: load::Operation, data: &Bytes) -> Operation {
 
 pub(crate) fn set(path: String, data: Bytes) -> Operation {
     Operation::SetData(v1::SetDataRequest { path, data: Some(data), ..v1::SetDataRequest::default() })
+}
+
+pub(crate) fn upsert(path: String, data: Bytes) -> Operation {
+    let upsert = true;
+    Operation::SetData(v1::SetDataRequest { path, data: Some(data), upsert, ..v1::SetDataRequest::default() })
 }
 
 pub(crate) fn create(path: String, data: Bytes) -> Operation {
@@ -92,7 +102,7 @@ pub(crate) async fn pipelined(
 
 /// Get, set and create over Channels, 16 clients x 32 outstanding.
 pub(crate) async fn measure(plan: &Plan, table: &mut Table) {
-    let server = super::start(plan, "channel", &[]);
+    let server = [super::start(plan, "channel", &[])];
     let door = Door::Channel(&server);
     door.prepare().await;
     for (workload, target) in [(Workload::Get, 2.5), (Workload::Set, 5.0), (Workload::Create, 6.0)] {

@@ -56,7 +56,7 @@ async fn channels(server: &Server, seconds: Duration) -> Turn {
         let closed = line.call(Operation::Close(v1::CloseRequest { session })).await;
         assert!(matches!(closed, Answer::Close(_)), "{closed:?}");
     });
-    Turn::measure(server.pid(), rounds).await
+    Turn::measure(&[server.pid()], rounds).await
 }
 
 /// Rounds with the Rust client: each session attaches a Channel of its own on the client's connection, and is kept
@@ -71,7 +71,7 @@ async fn rust_clients(server: &Server, seconds: Duration) -> Turn {
         session.create(path.as_str(), Bytes::new()).mode(CreateMode::Ephemeral).await.unwrap();
         session.close().await.unwrap();
     });
-    Turn::measure(server.pid(), rounds).await
+    Turn::measure(&[server.pid()], rounds).await
 }
 
 /// Rounds with ZooKeeper's protocol.
@@ -82,7 +82,7 @@ async fn zookeeper(address: SocketAddr, pid: u32, seconds: Duration) -> Turn {
         connection.call(&create).await.unwrap();
         connection.call(&Request::Close).await.unwrap();
     });
-    Turn::measure(pid, rounds).await
+    Turn::measure(&[pid], rounds).await
 }
 
 /// 16 clients, beside ZooKeeper if it can be had.

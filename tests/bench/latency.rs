@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use quorate_tests::harness::Server;
 
 use super::Plan;
-use super::channel::{create, pipelined, set};
+use super::channel::{pipelined, set, upsert};
 use super::load::{Done, payload};
 use super::table::{Table, histogram};
 
@@ -69,17 +69,22 @@ async fn sets(server: &Server, plan: &Plan) -> Done {
 /// Set, one client, one outstanding, against one `fdatasync`.
 pub(crate) async fn measure(plan: &Plan, table: &mut Table) {
     let server = super::start(plan, "latency", &[]);
+    let (ratio, note) = against_the_disk(&server, plan).await;
+    table.at_most("write latency, 1 x 1", 1.6, ratio, "x fdatasync", &note);
+}
+
+/// The median of a set as a multiple of one `fdatasync`, and both in words.
+pub(crate) async fn against_the_disk(server: &Server, plan: &Plan) -> (f64, String) {
     let _awake = Awake::begin();
     let until = Instant::now() + plan.seconds;
-    pipelined(server.grpc().await, 1, until, |id| (id == 0).then(|| create("/a".into(), payload()))).await;
+    pipelined(server.grpc().await, 1, until, |id| (id == 0).then(|| upsert("/a".into(), payload()))).await;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         theirs.push(fdatasync_p50(&plan.dir, plan.seconds / ROUNDS));
-        ours.push(sets(&server, plan).await.latencies.value_at_quantile(0.5));
+        ours.push(sets(server, plan).await.latencies.value_at_quantile(0.5));
     }
     ours.sort_unstable();
     theirs.sort_unstable();
     let (ours, theirs) = (ours[ours.len() / 2], theirs[theirs.len() / 2]);
-    let note = format!("set p50 {ours} µs, fdatasync p50 {theirs} µs");
-    table.at_most("write latency, 1 x 1", 1.6, ours as f64 / theirs as f64, "x fdatasync", &note);
+    (ours as f64 / theirs as f64, format!("set p50 {ours} µs, fdatasync p50 {theirs} µs"))
 }

@@ -36,6 +36,8 @@ pub(crate) struct Shape {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Workload {
     Get,
+    /// As of now, whoever leads.
+    GetLinearizable,
     Set,
     Create,
 }
@@ -44,6 +46,7 @@ pub(crate) enum Workload {
 #[derive(Clone, Debug)]
 pub(crate) enum Operation {
     Get(String),
+    GetLinearizable(String),
     Set(String),
     Create(String),
     Delete(String),
@@ -65,8 +68,8 @@ pub(crate) struct Turn {
 /// A server under load, and the way its clients take.
 #[derive(Clone, Copy)]
 pub(crate) enum Door<'a> {
-    /// Ours, one `SessionService.Channel` to a client.
-    Channel(&'a Server),
+    /// Ours, one `SessionService.Channel` to a client; with several servers, clients take them in turns.
+    Channel(&'a [Server]),
     /// ZooKeeper's protocol, one session to a client.
     ZooKeeper { address: SocketAddr, pid: u32 },
 }
@@ -95,12 +98,14 @@ impl Shape {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Workload; 3] = [Workload::Get, Workload::Set, Workload::Create];
+    /// What ZooKeeper can do as well.
+    pub(crate) const COMMON: [Workload; 3] = [Workload::Get, Workload::Set, Workload::Create];
 
     /// In words.
     pub(crate) fn describe(self) -> &'static str {
         match self {
             Workload::Get => "get",
+            Workload::GetLinearizable => "linearizable get",
             Workload::Set => "set",
             Workload::Create => "create",
         }
@@ -111,6 +116,7 @@ impl Workload {
         let existing = || format!("/bench/{}", (client * 7919 + id) % PATHS);
         match self {
             Workload::Get => Operation::Get(existing()),
+            Workload::GetLinearizable => Operation::GetLinearizable(existing()),
             Workload::Set => Operation::Set(existing()),
             Workload::Create => Operation::Create(made(client, id)),
         }
@@ -140,14 +146,15 @@ impl Done {
 }
 
 impl Turn {
-    /// Runs a load and reads from the kernel what the server's process has used meanwhile.
-    pub(crate) async fn measure(pid: u32, load: impl Future<Output = Done>) -> Turn {
-        let before = ProcessStats::of(pid).cpu_micros;
+    /// Runs a load and reads from the kernel what the servers' processes have used meanwhile.
+    pub(crate) async fn measure(pids: &[u32], load: impl Future<Output = Done>) -> Turn {
+        let used = || pids.iter().map(|pid| ProcessStats::of(*pid).cpu_micros).sum::<u64>();
+        let before = used();
         let done = load.await;
-        Turn { done, cpu_micros: ProcessStats::of(pid).cpu_micros - before }
+        Turn { done, cpu_micros: used() - before }
     }
 
-    /// The server's CPU time for one operation, in µs.
+    /// The servers' CPU time for one operation, in µs.
     pub(crate) fn cpu_per_operation(&self) -> f64 {
         self.cpu_micros as f64 / self.done.operations as f64
     }
@@ -163,10 +170,10 @@ impl<'a> Door<'a> {
         Door::ZooKeeper { address: server.address(), pid: server.pid() }
     }
 
-    fn pid(self) -> u32 {
+    fn pids(self) -> Vec<u32> {
         match self {
-            Door::Channel(server) => server.pid(),
-            Door::ZooKeeper { pid, .. } => pid,
+            Door::Channel(servers) => servers.iter().map(Server::pid).collect(),
+            Door::ZooKeeper { pid, .. } => vec![pid],
         }
     }
 
@@ -174,13 +181,13 @@ impl<'a> Door<'a> {
     pub(crate) async fn prepare(self) {
         let roots = ["/bench".to_owned(), MADE.to_owned()].into_iter();
         let mut paths = roots.chain((0..PATHS).map(|id| format!("/bench/{id}")));
-        self.connect().await.run(1, far(), move |_| paths.next().map(Operation::Create)).await;
+        self.connect(0).await.run(1, far(), move |_| paths.next().map(Operation::Create)).await;
     }
 
     /// Loads the server for so long, with connections that are made before that. What is created is removed
     /// afterwards, so that every turn finds the same tree.
     pub(crate) async fn run(self, workload: Workload, shape: Shape, seconds: Duration) -> Turn {
-        let lines = join_all((0..shape.clients).map(|_| self.connect())).await;
+        let lines = join_all((0..shape.clients).map(|client| self.connect(client))).await;
         let mut operations = Vec::new();
         let load = async {
             let until = Instant::now() + seconds;
@@ -191,7 +198,7 @@ impl<'a> Door<'a> {
             operations.extend(all.iter().map(|done| done.operations));
             Done::sum(all)
         };
-        let turn = Turn::measure(self.pid(), load).await;
+        let turn = Turn::measure(&self.pids(), load).await;
         if workload == Workload::Create {
             self.remove(&operations).await;
         }
@@ -203,14 +210,14 @@ impl<'a> Door<'a> {
         let Shape { outstanding, .. } = Shape::PIPELINED;
         let clients = (0..).zip(operations).map(async |(client, count)| {
             let next = move |id| (id < *count).then(|| Operation::Delete(made(client, id)));
-            self.connect().await.run(outstanding, far(), next).await
+            self.connect(client).await.run(outstanding, far(), next).await
         });
         join_all(clients).await;
     }
 
-    async fn connect(self) -> Line {
+    async fn connect(self, client: u64) -> Line {
         match self {
-            Door::Channel(server) => Line::Channel(server.grpc().await),
+            Door::Channel(servers) => Line::Channel(servers[client as usize % servers.len()].grpc().await),
             Door::ZooKeeper { address, .. } => Line::ZooKeeper(Connection::open(address).await.unwrap()),
         }
     }

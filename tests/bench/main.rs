@@ -16,6 +16,7 @@
 //! | `sessions` | idle sessions |
 //! | `line` | a Channel with one operation at a time |
 //! | `churn` | sessions that come and go, beside ZooKeeper |
+//! | `ensemble` | several servers: CPU of all of them, latency, servers that come back or join |
 //! | `rivals` | get, set and create beside ZooKeeper |
 //! | `comparison` | two servers in turns: A B A B |
 //! | `zookeeper` | a real ZooKeeper and a client of its protocol |
@@ -26,6 +27,7 @@
 mod channel;
 mod churn;
 mod comparison;
+mod ensemble;
 mod latency;
 mod line;
 mod load;
@@ -60,6 +62,7 @@ enum Group {
     Sessions,
     Churn,
     Rivals,
+    Ensemble,
 }
 
 /// Measures one server of Quorate.
@@ -143,6 +146,9 @@ fn main() {
         }
         if wanted(Group::Churn) {
             churn::measure(&plan, &mut table).await;
+        }
+        if wanted(Group::Ensemble) {
+            ensemble::measure(&plan, &mut table).await;
         }
         if wanted(Group::Rivals) {
             rivals::measure(&plan, &mut table).await;

@@ -22,7 +22,7 @@ async fn status(server: &Server) -> v1::StatusResponse {
     ClusterServiceClient::new(server.grpc().await).status(v1::StatusRequest {}).await.unwrap().into_inner()
 }
 
-async fn load(server: &Server) -> f64 {
+pub(crate) async fn load(server: &Server) -> f64 {
     let (began, far) = (Instant::now(), Instant::now() + Duration::from_secs(3600));
     let connections = join_all((0..CLIENTS).map(|_| server.grpc())).await;
     let each = ZNODES / CLIENTS;
@@ -45,7 +45,7 @@ async fn newest_snapshot(server: &Server) -> (u64, u64) {
 }
 
 /// Waits until a snapshot holds nearly everything.
-async fn snapshot_of_all(server: &Server) {
+pub(crate) async fn snapshot_of_all(server: &Server) {
     // The second one begins at the end of the load, as its interval is a little less than half of it.
     while newest_snapshot(server).await.1 > ZNODES / 20 {
         tokio::time::sleep(Duration::from_millis(100)).await;

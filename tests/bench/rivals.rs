@@ -12,14 +12,14 @@ pub(crate) async fn measure(plan: &Plan, table: &mut Table) {
         Ok(installation) => installation,
         Err(missing) => return table.plain("Channel beside ZooKeeper", "not measured", &missing),
     };
-    let server = super::start(plan, "rivals", &[]);
+    let server = [super::start(plan, "rivals", &[])];
     let rival = ZooKeeper::start(&installation, &plan.dir.join("rivals-zookeeper")).await;
     let (ours, theirs) = (Door::Channel(&server), Door::zookeeper(&rival));
     ours.prepare().await;
     theirs.prepare().await;
     println!("beside {}:", installation.describe());
     for shape in [Shape::PIPELINED, Shape::WAITING] {
-        for workload in Workload::ALL {
+        for workload in Workload::COMMON {
             let what = format!("{}, {}", workload.describe(), shape.describe());
             let comparison = Comparison::measure(
                 &what,

@@ -20,14 +20,14 @@ pub(crate) async fn measure_grpc(plan: &Plan, table: &mut Table) {
     let calls = repeat(plan.seconds, clients.clone(), async |client, _| {
         client.get(v1::GetRequest { path: "/a".into(), options: None }).await.unwrap();
     });
-    let turn = Turn::measure(server.pid(), calls).await;
+    let turn = Turn::measure(&[server.pid()], calls).await;
     table.at_most("gRPC unary get, 64 x 1", 20.0, turn.cpu_per_operation(), "µs CPU/op", &turn.describe());
 
     let calls = repeat(plan.seconds, clients, async |client, _| {
         let request = v1::SetDataRequest { path: "/a".into(), data: Some(payload()), ..v1::SetDataRequest::default() };
         client.set_data(request).await.unwrap();
     });
-    let turn = Turn::measure(server.pid(), calls).await;
+    let turn = Turn::measure(&[server.pid()], calls).await;
     table.at_most("gRPC unary set, 64 x 1", 28.0, turn.cpu_per_operation(), "µs CPU/op", &turn.describe());
 }
 
@@ -44,7 +44,7 @@ pub(crate) async fn measure_rest(plan: &Plan, table: &mut Table) {
         assert_eq!(response.status(), 200);
         assert_eq!(response.bytes().await.unwrap().len(), payload().len());
     });
-    let turn = Turn::measure(server.pid(), calls).await;
+    let turn = Turn::measure(&[server.pid()], calls).await;
     table.at_most("REST get, 64 x 1", 18.0, turn.cpu_per_operation(), "µs CPU/op", &turn.describe());
 
     let calls = repeat(plan.seconds, clients, async |client, _| {
@@ -52,6 +52,6 @@ pub(crate) async fn measure_rest(plan: &Plan, table: &mut Table) {
         assert!(response.status().is_success());
         response.bytes().await.unwrap();
     });
-    let turn = Turn::measure(server.pid(), calls).await;
+    let turn = Turn::measure(&[server.pid()], calls).await;
     table.at_most("REST put, 64 x 1", 28.0, turn.cpu_per_operation(), "µs CPU/op", &turn.describe());
 }

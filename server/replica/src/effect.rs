@@ -129,7 +129,7 @@ pub struct Hint {
     pub digest_zxid: Zxid,
 }
 
-/// An operation on the snapshot that is being written. At most one is, and after each chunk the replica waits for
+/// An operation on the snapshots. At most one is being written, and after each chunk the replica waits for
 /// [`crate::DiskInput::SnapshotReady`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum SnapshotOp {
@@ -152,6 +152,12 @@ pub enum SnapshotOp {
         digest: u128,
         /// Its znodes.
         znodes: u64,
+    },
+    /// Go over to the generation that began with the snapshot that a leader has sent: what was being written, and what was
+    /// written before, is of the past.
+    Adopt {
+        /// The state that it holds.
+        zxid: Zxid,
     },
 }
 

@@ -10,12 +10,12 @@ use quorate_types::{Code, Error, Now, Op, OutboxId, Request, Response, ServerId,
 use quorate_zab::{ConnectionId, Digest, Position, SnapshotBase};
 
 use crate::commits::BARRIER_BYTES;
-use crate::effect::{Delivery, Effects, Halted, SessionEnd};
+use crate::effect::{Delivery, Effects, Halted, SessionEnd, SnapshotOp};
 use crate::history::History;
 use crate::limits;
 use crate::outbox::response_bytes;
 use crate::peer::{ToLeader, ToLearner, encode_write};
-use crate::replica::{Indexed, Replica, Serving};
+use crate::replica::{Indexed, Replica, Serving, Word};
 use crate::watch::{WatchConfig, Watches};
 use crate::writes::Asker;
 
@@ -195,37 +195,40 @@ impl Replica {
         }
     }
 
+    /// Hands leadership over to whoever has come furthest, because this server is about to stop. `false` if that has to be
+    /// asked for again: nobody could take over at the moment, or this server does not lead.
+    pub fn hand_over(&mut self) -> bool {
+        self.zab.transfer(None).is_ok()
+    }
+
     // ---- On both ---------------------------------------------------------------------------------------------------
 
     /// An answer that is no txn is given when it is certain that this server led when it was decided.
-    pub(crate) fn confirm(&mut self, asker: Asker, barrier: Zxid, response: Response, now: Now, out: &mut Effects) {
-        let id = self.next_index();
-        match self.zab.read_index(id) {
-            Ok(()) => {
-                self.waiting.indexing.insert(id, Indexed::Answer { asker, barrier, response });
-            }
-            Err(_) => {
-                self.waiting.barrier_bytes -= BARRIER_BYTES + response_bytes(&response);
-                self.reply(asker, barrier, Err(no_leader()), now, out);
-            }
+    pub(crate) fn confirm(&mut self, asker: Asker, barrier: Zxid, response: Response) {
+        // Refused only if it leads no more, which will be said at once.
+        let _ = self.ask_index(Indexed::Answer { asker, barrier, response });
+    }
+
+    /// Whatever has waited since this turn, and whatever else came until then, has to see `zxid` applied.
+    pub(crate) fn indexed(&mut self, turn: u64, zxid: Zxid, now: Now, out: &mut Effects) {
+        if turn > self.waiting.word.turn {
+            self.waiting.word = Word { turn, zxid };
+        }
+        let waited = self.waiting.indexing.remove(&turn).unwrap_or_default();
+        self.waiting.indexing_count -= waited.len();
+        for indexed in waited {
+            self.index_one(indexed, zxid, now, out);
         }
     }
 
-    pub(crate) fn next_index(&mut self) -> u64 {
-        self.waiting.indexed_so_far += 1;
-        self.waiting.indexed_so_far
-    }
-
-    /// Whatever waited for this number has to see `zxid` applied.
-    pub(crate) fn indexed(&mut self, id: u64, zxid: Zxid, now: Now, out: &mut Effects) {
-        match self.waiting.indexing.remove(&id) {
-            None => {}
-            Some(Indexed::Read(parked)) => self.index_read(parked, zxid, now, out),
-            Some(Indexed::Answer { asker: asker @ Asker::There { .. }, barrier, response }) => {
+    fn index_one(&mut self, indexed: Indexed, zxid: Zxid, now: Now, out: &mut Effects) {
+        match indexed {
+            Indexed::Read(parked) => self.index_read(parked, zxid, now, out),
+            Indexed::Answer { asker: asker @ Asker::There { .. }, barrier, response } => {
                 self.waiting.barrier_bytes -= BARRIER_BYTES + response_bytes(&response);
                 self.reply(asker, barrier, response, now, out);
             }
-            Some(Indexed::Answer { asker, barrier, response }) => {
+            Indexed::Answer { asker, barrier, response } => {
                 let at = self.waiting.barriers.partition_point(|(earlier, ..)| *earlier <= barrier);
                 self.waiting.barriers.insert(at, (barrier, asker, response));
                 self.release(self.tree.applied(), now, out);
@@ -250,7 +253,11 @@ impl Replica {
         self.waiting.barriers.clear();
         self.waiting.barrier_bytes = 0;
         // Reads lose nothing: they ask the next leader.
-        self.waiting.indexing.retain(|_, indexed| matches!(indexed, Indexed::Read(_)));
+        for waiting in self.waiting.indexing.values_mut() {
+            waiting.retain(|indexed| matches!(indexed, Indexed::Read(_)));
+        }
+        self.waiting.indexing.retain(|_, waiting| !waiting.is_empty());
+        self.waiting.indexing_count = self.waiting.indexing.values().map(Vec::len).sum();
         // Those of a stream that has ended must not come after what it has lost.
         let lanes = &self.lanes;
         self.waiting.held.retain(|(asker, _)| matches!(asker, Asker::Here(outbox, _) if lanes.contains(*outbox)));
@@ -267,7 +274,7 @@ impl Replica {
 
     /// The snapshot of a leader counts from now on: clients have to come again, and will be told what is not known of the
     /// time between.
-    pub(crate) fn restored(&mut self, position: Position, _now: Now, out: &mut Effects) {
+    pub(crate) fn restored(&mut self, position: Position, out: &mut Effects) {
         let Some(Received { base, tree }) = self.received.take() else {
             panic!("the snapshot at {position:?} counts, and was never received")
         };
@@ -279,6 +286,7 @@ impl Replica {
         self.tree = *tree;
         self.pending.clear();
         self.snapshotting.restart(position.zxid);
+        out.snapshot.push(SnapshotOp::Adopt { zxid: position.zxid });
         self.sessions.clear();
         self.begin_sessions();
         let history = History::new(position.zxid, self.config.history_bytes);

@@ -32,8 +32,8 @@ enum Slot {
     Waiting(Tag),
     /// It has come, and waits for those before it.
     Done(Tag, Zxid, Response),
-    /// This server answers it when it is its turn.
-    Local(Tag, Request),
+    /// This server answers it when it is its turn. It came in that turn of the replica.
+    Local(Tag, Request, u64),
 }
 
 impl Slot {
@@ -42,7 +42,7 @@ impl Slot {
         match self {
             Slot::Waiting(_) => 0,
             Slot::Done(_, _, response) => response_bytes(response),
-            Slot::Local(_, request) => request.charge(),
+            Slot::Local(_, request, _) => request.charge(),
         }
     }
 }
@@ -91,10 +91,10 @@ impl Lanes {
         self.lanes.get_mut(&outbox)
     }
 
-    /// `request` is answered by this server when it is its turn.
-    pub(crate) fn enqueue(&mut self, outbox: OutboxId, tag: Tag, request: Request) {
+    /// `request`, which came in turn `came`, is answered by this server when it is its turn in the lane.
+    pub(crate) fn enqueue(&mut self, outbox: OutboxId, tag: Tag, request: Request, came: u64) {
         let Some(lane) = self.lanes.get_mut(&outbox) else { return };
-        let slot = Slot::Local(tag, request);
+        let slot = Slot::Local(tag, request, came);
         self.waiting_bytes += slot.charge();
         lane.slots.push_back(slot);
     }
@@ -146,13 +146,13 @@ impl Lanes {
     }
 
     /// Takes the local request at the head of the lane, if there is one. Its reply is now awaited.
-    pub(crate) fn next_local(&mut self, outbox: OutboxId) -> Option<(Tag, Request)> {
+    pub(crate) fn next_local(&mut self, outbox: OutboxId) -> Option<(Tag, Request, u64)> {
         let head = self.lanes.get_mut(&outbox)?.slots.front_mut()?;
-        let &mut Slot::Local(tag, _) = head else { return None };
+        let &mut Slot::Local(tag, ..) = head else { return None };
         match core::mem::replace(head, Slot::Waiting(tag)) {
-            Slot::Local(tag, request) => {
+            Slot::Local(tag, request, came) => {
                 self.waiting_bytes -= request.charge();
-                Some((tag, request))
+                Some((tag, request, came))
             }
             Slot::Waiting(_) | Slot::Done(..) => None,
         }
@@ -253,14 +253,14 @@ mod tests {
     fn replies_leave_a_fifo_lane_in_the_order_of_the_requests() {
         let mut lanes = lanes(Order::Fifo);
         (1..=3).for_each(|tag| lanes.get_mut(OUTBOX).unwrap().expect(Tag(tag)));
-        lanes.enqueue(OUTBOX, Tag(4), Request::new(Op::Sync, Arc::new(Caller::anonymous())));
+        lanes.enqueue(OUTBOX, Tag(4), Request::new(Op::Sync, Arc::new(Caller::anonymous())), 9);
         lanes.get_mut(OUTBOX).unwrap().expect(Tag(5));
         assert_eq!(complete(&mut lanes, 2), (Vec::new(), false));
         assert_eq!(complete(&mut lanes, 5), (Vec::new(), false));
         assert_eq!(complete(&mut lanes, 1), ([1, 2].to_vec(), false));
         assert!(lanes.next_local(OUTBOX).is_none());
         assert_eq!(complete(&mut lanes, 3), ([3].to_vec(), true));
-        assert_eq!(lanes.next_local(OUTBOX).map(|(tag, _)| tag), Some(Tag(4)));
+        assert_eq!(lanes.next_local(OUTBOX).map(|(tag, _, came)| (tag, came)), Some((Tag(4), 9)));
         assert!(lanes.next_local(OUTBOX).is_none());
         assert_eq!(complete(&mut lanes, 4), ([4, 5].to_vec(), false));
         assert!(lanes.get_mut(OUTBOX).unwrap().is_idle());
@@ -280,7 +280,7 @@ mod tests {
         let mut lanes = lanes(Order::Fifo);
         let request = || Request::new(Op::Sync, Arc::new(Caller::anonymous()));
         (1..=2).for_each(|tag| lanes.get_mut(OUTBOX).unwrap().expect(Tag(tag)));
-        lanes.enqueue(OUTBOX, Tag(3), request());
+        lanes.enqueue(OUTBOX, Tag(3), request(), 0);
         let data =
             Reply::Data { data: Some(bytes::Bytes::from_static(&[0; 1000])), stat: quorate_types::Stat::default() };
         lanes.complete(OUTBOX, Tag(2), Zxid(1), Ok(data), &mut Effects::default());

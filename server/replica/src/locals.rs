@@ -11,6 +11,7 @@ use quorate_types::{
     Caller, Child, Code, Consistency, Error, Now, Op, OutboxId, ReadOp, Reply, Request, Response, SessionId,
     SessionSecret, StreamWatch, Tag, WatchOp, Zxid,
 };
+use quorate_zab::NotProposed;
 
 use crate::counting::Asked;
 use crate::effect::{Delivery, Effects, SessionEnd};
@@ -18,49 +19,44 @@ use crate::effort::Effort;
 use crate::ensemble::no_leader;
 use crate::limits;
 use crate::peer::ToLeader;
-use crate::replica::{Indexed, Parked, Replica, session_expired};
+use crate::replica::{Indexed, Parked, Replica, Word, session_expired};
 
 impl Replica {
     /// Answers a local request whose turn it is, now or as soon as it can be. Its reply is awaited already.
     pub(crate) fn local(&mut self, outbox: OutboxId, tag: Tag, request: Request, now: Now, out: &mut Effects) {
-        if let Some((zxid, response)) = self.try_local(outbox, tag, request, now, out) {
+        if let Some((zxid, response)) = self.try_local(outbox, tag, request, self.turn, now, out) {
             self.answer_at(zxid, outbox, tag, response, now, out);
         }
     }
 
     /// Likewise, for a request that was parked.
     fn unpark(&mut self, parked: Parked, now: Now, out: &mut Effects) {
-        let Parked { outbox, tag, request, is_certain, .. } = parked;
+        let Parked { outbox, tag, .. } = parked;
         // Whoever has left would be given a watch that nobody ends, or a session that somebody else speaks for.
         if self.lanes.contains(outbox)
-            && let Some((zxid, response)) = self.try_if(outbox, tag, request, is_certain, now, out)
+            && let Some((zxid, response)) = self.try_parked(parked, now, out)
         {
             self.answer_at(zxid, outbox, tag, response, now, out);
         }
     }
 
-    /// Likewise, but hands an immediate answer back. `None`: it is parked, or its answer comes by another way.
+    /// Likewise, but hands an immediate answer back. `None`: it is parked, or its answer comes by another way. `came` is
+    /// the turn in which the request came.
     pub(crate) fn try_local(
         &mut self,
         outbox: OutboxId,
         tag: Tag,
         request: Request,
+        came: u64,
         now: Now,
         out: &mut Effects,
     ) -> Option<(Zxid, Response)> {
-        self.try_if(outbox, tag, request, false, now, out)
+        let give_up_ms = request.deadline_ms.min(now.monotonic_ms + limits::MIN_ZXID_WAIT_MS);
+        self.try_parked(Parked { outbox, tag, request, give_up_ms, came, is_certain: false }, now, out)
     }
 
-    /// `is_certain`: with `min_zxid`, this server has seen all that was acknowledged to anybody when the request came.
-    fn try_if(
-        &mut self,
-        outbox: OutboxId,
-        tag: Tag,
-        mut request: Request,
-        is_certain: bool,
-        now: Now,
-        out: &mut Effects,
-    ) -> Option<(Zxid, Response)> {
+    fn try_parked(&mut self, parked: Parked, now: Now, out: &mut Effects) -> Option<(Zxid, Response)> {
+        let Parked { outbox, tag, mut request, give_up_ms, came, is_certain } = parked;
         if request.deadline_ms <= now.monotonic_ms {
             return self.at_once(Err(deadline_exceeded()));
         }
@@ -68,16 +64,22 @@ impl Replica {
             // Whoever was told of a change must not be told by a server that does not know it yet.
             request.min_zxid = request.min_zxid.max(start.zxid);
         }
-        let is_certain = is_certain || (self.is_alone && self.is_established());
+        let mut is_certain = is_certain || (self.is_alone && self.is_established());
         let is_known = self.recognize(&request);
         let is_unsure = !is_certain && is_known.as_ref().is_err_and(|error| error.code() == Code::SessionExpired);
         let is_linearizable = matches!(request.op, Op::Sync) || request.consistency == Consistency::Linearizable;
-        let give_up_ms = request.deadline_ms.min(now.monotonic_ms + limits::MIN_ZXID_WAIT_MS);
         if !is_certain && (is_linearizable || is_unsure) {
-            let parked = Parked { outbox, tag, request, give_up_ms, is_certain: true };
-            return self.index_later(parked);
+            let Word { turn, zxid } = self.waiting.word;
+            if came > turn {
+                return self.index_later(Parked { outbox, tag, request, give_up_ms, came, is_certain: true });
+            }
+            // The leader has spoken since: a neighbour has asked.
+            request.min_zxid = request.min_zxid.max(zxid);
+            is_certain = true;
         }
-        if let Err(error) = is_known {
+        if let Err(error) = is_known
+            && self.tree.applied() >= request.min_zxid
+        {
             return self.at_once(Err(error));
         }
         if self.tree.applied() >= request.min_zxid {
@@ -86,7 +88,7 @@ impl Replica {
         if let Err(error) = self.can_come(request.min_zxid) {
             return self.at_once(Err(error));
         }
-        self.park(Parked { outbox, tag, request, give_up_ms, is_certain })
+        self.park(Parked { outbox, tag, request, give_up_ms, came, is_certain })
     }
 
     fn park(&mut self, parked: Parked) -> Option<(Zxid, Response)> {
@@ -102,15 +104,25 @@ impl Replica {
 
     /// Asks the leader what a request has to wait for. Without a leader it waits for one.
     fn index_later(&mut self, parked: Parked) -> Option<(Zxid, Response)> {
-        if self.waiting.indexing.len() >= limits::INDEXING_MAX {
+        if self.waiting.indexing_count >= limits::INDEXING_MAX {
             let error = Error::new(Code::Throttled, "too many requests wait for the leader's word");
             return self.at_once(Err(error));
         }
-        let id = self.next_index();
         // Refused while there is no leader: `reindex_reads` asks again.
-        let _ = self.zab.read_index(id);
-        self.waiting.indexing.insert(id, Indexed::Read(parked));
+        let _ = self.ask_index(Indexed::Read(parked));
         None
+    }
+
+    /// Has something wait for the leader's word, which is asked for at the end of this turn.
+    ///
+    /// # Errors
+    /// There is nobody to be asked at the moment. It waits nevertheless.
+    pub(crate) fn ask_index(&mut self, indexed: Indexed) -> Result<(), NotProposed> {
+        let waiting = self.waiting.indexing.entry(self.turn).or_default();
+        let is_first = waiting.is_empty();
+        waiting.push(indexed);
+        self.waiting.indexing_count += 1;
+        if is_first { self.zab.read_index(self.turn) } else { Ok(()) }
     }
 
     /// The leader's word has come: the request waits for `zxid`, and for nothing else.
@@ -121,12 +133,12 @@ impl Replica {
 
     /// There is a leader: what asked none so far, or one that is gone, asks this one.
     pub(crate) fn reindex_reads(&mut self, now: Now, out: &mut Effects) {
-        for (id, indexed) in core::mem::take(&mut self.waiting.indexing) {
-            match indexed {
-                Indexed::Read(parked) if self.is_alone => self.index_read(parked, Zxid::ZERO, now, out),
-                indexed => {
-                    let _ = self.zab.read_index(id);
-                    self.waiting.indexing.insert(id, indexed);
+        let turns: alloc::vec::Vec<u64> = self.waiting.indexing.keys().copied().collect();
+        for turn in turns {
+            match self.is_alone {
+                true => self.indexed(turn, self.tree.applied(), now, out),
+                false => {
+                    let _ = self.zab.read_index(turn);
                 }
             }
         }
@@ -317,12 +329,14 @@ impl Replica {
             let detail = format!("this server has applied {applied}, not yet {wanted}");
             self.give_up(parked, Error::new(Code::Unavailable, detail), now, out);
         }
-        let is_late = |_: &u64, indexed: &mut Indexed| match indexed {
+        let is_late = |indexed: &mut Indexed| match indexed {
             Indexed::Read(parked) => parked.give_up_ms <= now.monotonic_ms,
             Indexed::Answer { .. } => false,
         };
-        let late: alloc::vec::Vec<_> = self.waiting.indexing.extract_if(.., is_late).collect();
-        for (_, indexed) in late {
+        let turns = self.waiting.indexing.values_mut();
+        let late: alloc::vec::Vec<_> = turns.flat_map(|waiting| waiting.extract_if(.., is_late)).collect();
+        self.waiting.indexing_count -= late.len();
+        for indexed in late {
             if let Indexed::Read(parked) = indexed {
                 self.give_up(parked, no_leader(), now, out);
             }

@@ -8,12 +8,12 @@ use quorate_tree::{Pending, Tree};
 use quorate_types::{
     ClusterId, Code, Epoch, Error, Now, Op, OutboxId, Request, Response, ServerId, SessionId, Status, Tag, Zxid,
 };
-use quorate_zab::{ConnectionId, Digest, Members, Output, Phase, Zab};
+use quorate_zab::{ConnectionId, Digest, Limits, Member, Members, Output, Phase, Timing, Zab};
 
 use crate::Map;
 use crate::administration::Administration;
 use crate::counting::Counting;
-use crate::effect::{Delivery, Effects, Hint};
+use crate::effect::{Delivery, DiskOp, Effects, Hint};
 use crate::effort::Effort;
 use crate::ensemble::{Comparison, Received};
 use crate::input::{ClientInput, DiskInput, Input};
@@ -46,6 +46,10 @@ pub struct Config {
     pub snapshot_bytes: u64,
     /// See [`quorate_zab::Config::counter_soft_max`].
     pub counter_soft_max: u32,
+    /// How long the servers of an ensemble wait for each other.
+    pub timing: Timing,
+    /// How much of agreement may be under way.
+    pub window: Limits,
 }
 
 impl Config {
@@ -62,6 +66,8 @@ impl Config {
             snapshot_records: limits::SNAPSHOT_RECORDS,
             snapshot_bytes: limits::SNAPSHOT_BYTES,
             counter_soft_max: quorate_zab::Config::COUNTER_SOFT_MAX,
+            timing: Timing::default(),
+            window: Limits::default(),
         }
     }
 }
@@ -101,6 +107,8 @@ pub struct Replica {
     pub(crate) counting: Counting,
     /// Of the answers since the last flush.
     pub(crate) effort: Effort,
+    /// Counts from flush to flush. The leader is asked for its word once for everything that comes in one turn.
+    pub(crate) turn: u64,
     /// Outboxes with a local request whose turn it is, held back because the turn's effort was spent.
     held_back: VecDeque<OutboxId>,
     /// What agreement has decided and was not carried out yet; empty between steps.
@@ -139,9 +147,18 @@ pub(crate) struct Waiting {
     /// Local requests that wait until a zxid is applied, or for a leader, in the order of arrival.
     pub(crate) parked: BTreeMap<(Zxid, u64), Parked>,
     pub(crate) parked_so_far: u64,
-    /// What waits for a word of the leader, by the number under which it was asked for.
-    pub(crate) indexing: BTreeMap<u64, Indexed>,
-    pub(crate) indexed_so_far: u64,
+    /// What waits for a word of the leader, by the turn in which it was asked for.
+    pub(crate) indexing: BTreeMap<u64, Vec<Indexed>>,
+    pub(crate) indexing_count: usize,
+    pub(crate) word: Word,
+}
+
+/// What the leader has said: whatever came in this turn or before sees everything that was acknowledged to anybody until
+/// then, if it sees this state.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Word {
+    pub(crate) turn: u64,
+    pub(crate) zxid: Zxid,
 }
 
 /// What waits for a word of the leader.
@@ -165,6 +182,8 @@ pub(crate) struct Parked {
     pub(crate) tag: Tag,
     pub(crate) request: Request,
     pub(crate) give_up_ms: u64,
+    /// The turn in which it came.
+    pub(crate) came: u64,
     /// With `min_zxid`, the leader's word was heard.
     pub(crate) is_certain: bool,
 }
@@ -238,6 +257,7 @@ impl Replica {
             has_work: false,
             counting: Counting::default(),
             effort: Effort::default(),
+            turn: 1,
             held_back: VecDeque::new(),
             outputs: Vec::new(),
             is_carrying_out: false,
@@ -255,6 +275,10 @@ impl Replica {
             Input::SnapshotReceived { connection, base, tree } => {
                 self.received = Some(Received { base: base.clone(), tree });
                 self.step_zab(quorate_zab::Input::SnapshotReceived { connection, base }, now, out);
+                if !matches!(out.disk.last(), Some(DiskOp::Install { .. })) {
+                    // It belonged to a session that is over.
+                    self.received = None;
+                }
             }
         }
     }
@@ -266,6 +290,7 @@ impl Replica {
         self.has_work = self.watches.work(&mut self.tree, out) || is_behind;
         self.zab.set_digest(Digest { zxid: self.tree.applied(), value: self.tree.digest() });
         self.with_outputs(now, out, |zab, outputs| zab.flush(outputs));
+        self.turn += 1;
         self.begin_snapshot_if_due(out);
         self.under_way.mark();
         out.hint = Hint { commit: self.zab.commit(), digest: self.tree.digest(), digest_zxid: self.tree.applied() };
@@ -305,6 +330,19 @@ impl Replica {
     #[must_use]
     pub fn has_work(&self) -> bool {
         self.has_work
+    }
+
+    /// When the next [`Input::Tick`] is due, on the monotonic clock, if nothing happens before.
+    #[must_use]
+    pub fn wake_ms(&self) -> u64 {
+        self.zab.wake_ms()
+    }
+
+    /// Everybody with whom a link is to be kept, this server among them or not. To be asked at the beginning, and at each
+    /// [`Output::MembersChanged`].
+    #[must_use]
+    pub fn members(&self) -> BTreeMap<ServerId, Member> {
+        self.zab.members()
     }
 
     /// The replicated state, for whoever compares it.
@@ -424,7 +462,7 @@ impl Replica {
         } else {
             // A sign of life counts when it comes, however long the writes before it take.
             let session = request.session;
-            self.lanes.enqueue(outbox, tag, request);
+            self.lanes.enqueue(outbox, tag, request, self.turn);
             self.touch(session);
         }
     }
@@ -454,9 +492,9 @@ impl Replica {
             if self.effort.is_spent() {
                 return self.held_back.push_back(outbox);
             }
-            let Some((tag, request)) = self.lanes.next_local(outbox) else { return };
+            let Some((tag, request, came)) = self.lanes.next_local(outbox) else { return };
             // The answer is completed here and not by `local`: a loop goes on behind it, not the stack.
-            match self.try_local(outbox, tag, request, now, out) {
+            match self.try_local(outbox, tag, request, came, now, out) {
                 Some((zxid, response)) => {
                     if !self.lanes.complete(outbox, tag, zxid, response, out) {
                         return;

@@ -101,6 +101,10 @@ impl Replica {
         now: Now,
         out: &mut Effects,
     ) {
+        if !matches!(self.snapshotting.state, State::Verifying) {
+            // It was one of the state before a leader has sent another, and is gone with it.
+            return;
+        }
         self.snapshotting.state = State::Idle;
         self.snapshotting.newest = zxid;
         self.step_zab(quorate_zab::Input::SnapshotTaken(Position { zxid, chain }), now, out);

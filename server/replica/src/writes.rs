@@ -157,7 +157,7 @@ impl Replica {
         let barrier = self.zab.history().last();
         if !self.is_alone {
             self.waiting.barrier_bytes += BARRIER_BYTES + response_bytes(&response);
-            self.confirm(asker, barrier, response, now, out);
+            self.confirm(asker, barrier, response);
         } else if self.tree.applied() >= barrier {
             self.reply(asker, barrier, response, now, out);
         } else {

@@ -50,6 +50,9 @@ pub(super) const SNAPSHOT_CHUNKS: usize = 2;
 /// Between two signs of a snapshot's progress.
 pub(super) const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
+/// After a snapshot that was not received, before another one is asked for.
+pub(super) const SNAPSHOT_RETRY: Duration = Duration::from_millis(500);
+
 /// Addresses of one name that a dial tries. Each gets its share of the time.
 pub(super) const ADDRESSES_MAX: usize = 8;
 

@@ -39,7 +39,7 @@ pub mod transport;
 pub use config::{Config, Timing};
 pub use hello::{HelloRefusal, Identity, PROTOCOL_VERSION};
 pub use sink::Sink;
-pub use snapshot::Received;
+pub use snapshot::{Place, Received};
 pub use tls::{TlsError, TlsFiles};
 pub use transport::{PeerOutput, Peers};
 

@@ -10,6 +10,6 @@ pub trait Sink: Send + Sync + 'static {
     /// Something that agreement is to be told.
     fn push(&self, input: Input);
 
-    /// A snapshot is there, aside and durable. [`Input::SnapshotReceived`] of the same session follows at once.
+    /// A snapshot is there, aside and durable: takes the place of [`Input::SnapshotReceived`].
     fn received(&self, connection: ConnectionId, snapshot: Received);
 }

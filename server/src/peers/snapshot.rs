@@ -30,12 +30,17 @@ const CHUNK: u32 = 3;
 /// Bytes of a message besides its chunk; also the room for a configuration and epochs.
 const MESSAGE_BYTES_MAX: usize = CHUNK_BYTES_MAX + 1024 * 1024;
 
-/// A snapshot that was received. As long as it is kept, no other one can be: there is one place aside.
+/// A snapshot that was received.
 pub struct Received {
     /// What was received.
     pub snapshot: ReceivedSnapshot,
-    _turn: OwnedSemaphorePermit,
+    /// To be kept until the snapshot is adopted, or will not be.
+    pub place: Place,
 }
+
+/// The one place aside where a snapshot can be received. As long as this is kept, no other one is.
+#[derive(Debug)]
+pub struct Place(#[expect(dead_code, reason = "it matters when it is dropped")] OwnedSemaphorePermit);
 
 /// Why a snapshot did not get through.
 #[derive(Debug, Error)]
@@ -204,14 +209,15 @@ pub(super) async fn receive(core: Arc<Core>, session: Arc<Session>, base: Positi
         Ok(received) => {
             let bytes = received.snapshot.info.file_bytes;
             tracing::info!(peer = %peer, zxid = %zxid, bytes, "a snapshot was received and verified");
-            let base = received.snapshot.base.clone();
-            session.report(|| {
-                core.sink.received(id, received);
-                core.sink.push(Input::SnapshotReceived { connection: id, base });
-            });
+            session.report(|| core.sink.received(id, received));
         }
         Err(error) => {
             tracing::warn!(peer = %peer, zxid = %zxid, error = %error, "a snapshot was not received");
+            // Agreement will ask for it again at once.
+            tokio::select! {
+                () = session.ended.cancelled() => return,
+                () = tokio::time::sleep(limits::SNAPSHOT_RETRY) => {}
+            }
             session.report(|| core.sink.push(Input::SnapshotFailed(id)));
         }
     }
@@ -259,7 +265,7 @@ fn write_parts(
             Part::Chunk(chunk) => receiver.chunk(&chunk)?,
             Part::Footer(footer) => {
                 let snapshot = receiver.finish(&footer, || progress.made())?;
-                return Ok(Received { snapshot, _turn: turn });
+                return Ok(Received { snapshot, place: Place(turn) });
             }
             Part::Header(..) => return Err(TransferError::Other),
         }

@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use quorate_storage::{RealDisk, SnapshotDir};
 use quorate_types::{ServerId, Zxid};
-use quorate_zab::{ConnectionId, Member, Message, Notification, Position};
+use quorate_zab::{ConnectionId, Member, Message, Notification, Output, Position};
 use tokio::net::TcpListener;
 
 use super::core::Core;
@@ -63,6 +63,24 @@ pub enum PeerOutput {
         /// Which snapshot.
         base: Position,
     },
+}
+
+impl PeerOutput {
+    /// What an output of agreement wants of the transport, if it does. `members` are those of the moment.
+    pub fn of(output: Output, members: impl FnOnce() -> BTreeMap<ServerId, Member>) -> Option<PeerOutput> {
+        Some(match output {
+            Output::MembersChanged => PeerOutput::MembersChanged(members()),
+            Output::Notify { to, notification } => PeerOutput::Notify { to, notification },
+            Output::Dial { to } => PeerOutput::Dial { to },
+            Output::Send { connection, message } => PeerOutput::Send { connection, message },
+            Output::Close { connection } => PeerOutput::Close { connection },
+            Output::SendSnapshot { connection, to, zxid } => PeerOutput::SendSnapshot { connection, to, zxid },
+            Output::ReceiveSnapshot { connection, from, base } => {
+                PeerOutput::ReceiveSnapshot { connection, from, base }
+            }
+            _ => return None,
+        })
+    }
 }
 
 /// The transport between this server and the others.

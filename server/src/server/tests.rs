@@ -1,5 +1,6 @@
 //! A whole server in this process: started, used, stopped, and started again on the same data.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;

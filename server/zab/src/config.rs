@@ -41,13 +41,15 @@ impl Config {
 }
 
 /// How long things may take, in milliseconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// Between two pings of a leader.
     pub ping_ms: u64,
-    /// ZooKeeper's `syncLimit`: leader and learner give each other up after so long a silence, and a leader gives up a
-    /// learner that owes it an acknowledgement so long.
+    /// ZooKeeper's `syncLimit`: leader and learner give each other up after so long a silence.
     pub sync_limit_ms: u64,
+    /// How long a disk may do nothing that was asked of it: a leader then steps down if a quorum can do without it, and
+    /// gives up a learner that owes it an acknowledgement so long. Disks pause longer than networks do.
+    pub stall_limit_ms: u64,
     /// ZooKeeper's `initLimit`: between a learner's coming and its being synchronized no longer time may pass without
     /// any progress.
     pub init_limit_ms: u64,
@@ -68,8 +70,9 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Timing {
         Timing {
-            ping_ms: 100,
-            sync_limit_ms: 1_500,
+            ping_ms: 50,
+            sync_limit_ms: 500,
+            stall_limit_ms: 2_000,
             init_limit_ms: 10_000,
             finalize_ms: 30,
             resend_ms: 100,
@@ -82,7 +85,7 @@ impl Default for Timing {
 }
 
 /// How much may be under way, for each learner if not said otherwise.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of records in one append, unless a single record is larger.
     pub append_bytes_max: usize,

@@ -56,6 +56,7 @@ impl Request {
     pub(crate) fn new(operation: Operation, data: &Bytes) -> Request {
         match operation {
             Operation::Get(path) => Request::Get { path },
+            Operation::GetLinearizable(_) => unimplemented!("ZooKeeper has no such read"),
             Operation::Set(path) => Request::Set { path, data: data.clone() },
             Operation::Create(path) => Request::Create { path, data: data.clone(), ephemeral: false },
             Operation::Delete(path) => Request::Delete { path },

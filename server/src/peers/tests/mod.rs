@@ -49,7 +49,9 @@ impl Sink for Recorder {
     }
 
     fn received(&self, connection: ConnectionId, snapshot: Received) {
+        let base = snapshot.snapshot.base.clone();
         self.received.lock().push((connection, snapshot));
+        self.push(Input::SnapshotReceived { connection, base });
     }
 }
 

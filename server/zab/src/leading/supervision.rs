@@ -73,7 +73,7 @@ impl Leader {
     /// A leader whose disk has stalled delivers nothing any more. If the others can do without it, they should.
     fn is_held_up_by_disk(&self, local: &Local) -> bool {
         let up_to_date = |server| self.counting(server).is_some_and(|learner| learner.is_up_to_date);
-        local.is_disk_stalled(local.config.timing.sync_limit_ms) && local.configs.is_quorum(up_to_date)
+        local.is_disk_stalled(local.config.timing.stall_limit_ms) && local.configs.is_quorum(up_to_date)
     }
 
     /// A leader that a quorum does not hear must not believe for long that it leads.
@@ -107,7 +107,7 @@ impl Leader {
                 LearnerStage::Answered(_) | LearnerStage::Planning { .. } => silent_ms >= timing.sync_limit_ms,
                 LearnerStage::Snapshot { .. } => silent_ms >= timing.sync_limit_ms || stuck_ms >= timing.init_limit_ms,
                 LearnerStage::Streaming { .. } => {
-                    silent_ms >= timing.sync_limit_ms || learner.owes() && stuck_ms >= timing.sync_limit_ms
+                    silent_ms >= timing.sync_limit_ms || learner.owes() && stuck_ms >= timing.stall_limit_ms
                 }
             }
         };

@@ -46,6 +46,7 @@ impl Make {
             timing: Timing {
                 ping_ms: 20,
                 sync_limit_ms: 200,
+                stall_limit_ms: 200,
                 init_limit_ms: 600,
                 finalize_ms: 10,
                 resend_ms: 30,
