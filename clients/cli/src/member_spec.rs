@@ -8,8 +8,8 @@ use quorate_client::{MemberAddress, MemberSpec, Membership};
 
 use crate::exit::Failure;
 
-/// `4=s4:7182/observer/grpc=s4:7181/http=s4:7180`: a server's id, and what it is to be. Without an address it keeps what it
-/// has.
+/// `ID=HOST:PORT[:observer][;grpc=HOST:PORT][;http=HOST:PORT]`, as a server's own `--member`; or `ID=observer` for a member
+/// that keeps its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SpecArg(pub(crate) MemberSpec);
 
@@ -19,30 +19,22 @@ impl FromStr for SpecArg {
     fn from_str(text: &str) -> Result<SpecArg, String> {
         let (id, what) = text.split_once('=').ok_or_else(|| format!("{text}: not written as ID=HOST:PORT"))?;
         let server_id = server_id(id.strip_prefix("server.").unwrap_or(id))?;
-        let (mut membership, mut addresses) = (None, [None, None, None]);
-        for part in what.split('/') {
-            let (place, value) = match part.split_once('=') {
-                None if part == "participant" || part == "observer" => {
-                    let named = if part == "observer" { Membership::Observer } else { Membership::Participant };
-                    if membership.replace(named).is_some() {
-                        return Err(format!("{text}: its role is said twice"));
-                    }
-                    continue;
-                }
-                None => (0, part),
-                Some(("grpc", value)) => (1, value),
-                Some(("http", value)) => (2, value),
-                Some((name, _)) => return Err(format!("{text}: {name} is neither grpc nor http")),
+        let mut parts = what.split(';').map(str::trim);
+        let (peer, membership) = peer_and_role(parts.next().unwrap_or_default());
+        let (mut grpc, mut http) = (None, None);
+        for part in parts {
+            let place = match part.split_once('=') {
+                Some(("grpc", address)) => grpc.replace(checked(text, address)?),
+                Some(("http", address)) => http.replace(checked(text, address)?),
+                _ => return Err(format!("{text}: {part:?} is neither grpc=HOST:PORT nor http=HOST:PORT")),
             };
-            check_address(text, value)?;
-            if addresses[place].replace(value.to_owned()).is_some() {
+            if place.is_some() {
                 return Err(format!("{text}: an address is said twice"));
             }
         }
-        let address = match addresses {
-            [Some(peer), grpc, http] => Some(MemberAddress { peer, grpc, http }),
-            [None, None, None] => None,
-            [None, ..] => return Err(format!("{text}: say how the other servers reach it, too: ID=HOST:PORT")),
+        let address = match (peer, grpc, http) {
+            ("", None, None) => None,
+            (peer, grpc, http) => Some(MemberAddress { peer: checked(text, peer)?, grpc, http }),
         };
         if membership.is_none() && address.is_none() {
             return Err(format!("{text}: say how it is reached, or whether it is a participant or an observer"));
@@ -51,10 +43,20 @@ impl FromStr for SpecArg {
     }
 }
 
-fn check_address(text: &str, address: &str) -> Result<(), String> {
+/// `HOST:PORT`, `HOST:PORT:observer`, or the role alone.
+fn peer_and_role(text: &str) -> (&str, Option<Membership>) {
+    let (peer, role) = text.rsplit_once(':').unwrap_or(("", text));
+    match role {
+        "participant" => (peer, Some(Membership::Participant)),
+        "observer" => (peer, Some(Membership::Observer)),
+        _ => (text, None),
+    }
+}
+
+fn checked(text: &str, address: &str) -> Result<String, String> {
     let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
     match port {
-        Some(Ok(1..)) => Ok(()),
+        Some(Ok(1..)) => Ok(address.to_owned()),
         _ => Err(format!("{text}: {address:?} is not HOST:PORT")),
     }
 }
@@ -98,9 +100,9 @@ mod tests {
         let all = MemberAddress { grpc: Some("a:1".to_owned()), http: Some("a:2".to_owned()), ..peer() };
         for (text, expected) in [
             ("4=[::1]:7182", spec(4, Membership::Participant, Some(peer()))),
-            ("server.4=[::1]:7182/participant", spec(4, Membership::Participant, Some(peer()))),
+            ("server.4=[::1]:7182:participant", spec(4, Membership::Participant, Some(peer()))),
             ("4=observer", spec(4, Membership::Observer, None)),
-            ("4=observer/http=a:2/[::1]:7182/grpc=a:1", spec(4, Membership::Observer, Some(all))),
+            ("4=[::1]:7182:observer;http=a:2;grpc=a:1", spec(4, Membership::Observer, Some(all))),
         ] {
             assert_eq!(text.parse(), Ok(expected), "{text}");
         }
@@ -114,10 +116,11 @@ mod tests {
             "4=a",
             "4=:1",
             "4=a:0",
-            "4=a:1/b:2",
-            "4=grpc=a:1",
-            "4=a:1/smtp=a:2",
-            "4=observer/observer",
+            "4=a:1;b:2",
+            "4=;grpc=a:1",
+            "4=observer;grpc=a:1",
+            "4=a:1;smtp=a:2",
+            "4=a:1;grpc=a:1;grpc=a:1",
             "4=a:2888:3888:observer;2181",
         ] {
             assert!(text.parse::<SpecArg>().is_err(), "{text}");
@@ -133,7 +136,7 @@ mod tests {
     #[test]
     fn a_file_has_a_server_on_each_line() {
         let path = std::env::temp_dir().join(format!("quorate-members-{}", std::process::id()));
-        fs::write(&path, "# three\n1=a:1\n\n 2=a:2/observer # slow\n").expect("written");
+        fs::write(&path, "# three\n1=a:1\n\n 2=a:2:observer # slow\n").expect("written");
         let read = read_file(&path).expect("read");
         assert_eq!(read.iter().map(|spec| spec.0.server_id).collect::<Vec<_>>(), [1, 2]);
         fs::write(&path, "1=a:1\nnonsense\n").expect("written");

@@ -90,13 +90,13 @@ impl Replica {
                 Ok(Some(reply)) => Ok(reply),
                 Err(error) => Err(error),
             },
-            _ => self.members(),
+            _ => self.ensemble(),
         };
         // Rests on no state: it is true at once, wherever it is told.
         self.reply(asker, Zxid::ZERO, response, now, out);
     }
 
-    fn members(&self) -> Response {
+    fn ensemble(&self) -> Response {
         Ok(Reply::Ensemble(self.zab.ensemble().into()))
     }
 
@@ -168,7 +168,7 @@ impl Replica {
         self.administration.joined.clear();
         self.administration.transfers.retain(|transfer| matches!(transfer.asker, Asker::Here(..)));
         for (outbox, tag) in core::mem::take(&mut self.administration.curious).into_keys() {
-            let response = self.members();
+            let response = self.ensemble();
             self.answer(outbox, tag, response, now, out);
         }
     }
@@ -178,7 +178,7 @@ impl Replica {
         let now_ms = now.monotonic_ms;
         let curious = self.administration.curious.extract_if(.., |_, give_up_ms| *give_up_ms <= now_ms);
         for ((outbox, tag), _) in curious.collect::<Vec<_>>() {
-            let response = self.members();
+            let response = self.ensemble();
             self.answer(outbox, tag, response, now, out);
         }
         let goes_on = self.is_established() && !self.zab.is_handing_over();

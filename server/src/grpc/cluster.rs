@@ -19,7 +19,7 @@ pub(super) async fn answer(method: &str, call: Incall<'_>) -> Option<Response<Bo
         "Members" => Some(call.request(convert::members, convert::ensemble).await),
         "Reconfigure" => Some(call.request(convert::reconfigure, convert::reconfigured).await),
         "TransferLeadership" => Some(call.request(convert::transfer_leadership, convert::transferred).await),
-        "Digest" => Some(call.request(status_of, digest).await),
+        "Digest" => Some(call.request(status_of::<v1::DigestRequest>, digest).await),
         _ => None,
     }
 }

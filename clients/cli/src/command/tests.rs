@@ -61,7 +61,7 @@ fn zkclis_flags_are_understood() {
         "import - --to /b --existing skip --dry-run",
         "status",
         "members",
-        "reconfig --add 4=a:1,5=a:2/observer --remove 1,2 --if-version 0x3",
+        "reconfig --add 4=a:1,5=a:2:observer --remove 1,2 --if-version 0x3",
         "reconfig -add 4=a:1 -remove 1,2 -v 100000002",
         "reconfig -s -v 5 -members 1=a:1,2=a:2",
         "reconfig -m 1=a:1",

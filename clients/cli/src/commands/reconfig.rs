@@ -15,10 +15,13 @@ use crate::printer::Printer;
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   quorate reconfig --add 4=s4:7182,5=s5:7182 --remove 2
-  quorate reconfig --add 4=s4:7182/observer/grpc=s4:7181/http=s4:7180
+  quorate reconfig --add 4=s4:7182:observer
   quorate reconfig --add 4=participant       an observer is to vote
   quorate reconfig --members 1=s1:7182,2=s2:7182,3=s3:7182
   quorate reconfig -add 4=s4:7182 -v 0x100000002
+
+A server is written as for `quorate serve --member`:
+ID=HOST:PORT[:observer][;grpc=HOST:PORT][;http=HOST:PORT]
 
 Start a server before you add it: it comes to learn, and `quorate members` shows
 how far it is. Servers that were removed may be switched off when this is done.";
@@ -153,7 +156,7 @@ fn line(spec: &MemberSpec) -> String {
     let mut line = format!("{}=", spec.server_id);
     if let Some(address) = &spec.address {
         line.push_str(&address.peer);
-        line.push('/');
+        line.push(':');
     }
     line.push_str(match spec.membership {
         Membership::Participant => "participant",
@@ -162,7 +165,7 @@ fn line(spec: &MemberSpec) -> String {
     let addresses = spec.address.as_ref().map(|address| [("grpc", &address.grpc), ("http", &address.http)]);
     for (name, address) in addresses.into_iter().flatten() {
         if let Some(address) = address {
-            line.push_str(&format!("/{name}={address}"));
+            line.push_str(&format!(";{name}={address}"));
         }
     }
     line
@@ -204,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_member_is_printed_as_it_can_be_typed() {
-        for text in ["4=a:1/observer/grpc=a:2/http=a:3", "4=a:1/participant", "4=observer"] {
+        for text in ["4=a:1:observer;grpc=a:2;http=a:3", "4=a:1:participant", "4=observer"] {
             let spec: SpecArg = text.parse().expect("valid");
             assert_eq!(line(&spec.0), text);
         }
