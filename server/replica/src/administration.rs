@@ -156,7 +156,10 @@ impl Replica {
             let response = if leader != from && target.is_none_or(|target| target == leader) {
                 Ok(Reply::LeadershipTransferred { leader })
             } else {
-                Err(Error::new(Code::ServersNotReady, format!("it came otherwise: server {leader} leads now")))
+                Err(Error::new(
+                    Code::ServersNotReady,
+                    format!("leadership did not go where it was to go: server {leader} leads now"),
+                ))
             };
             self.reply(asker, Zxid::ZERO, response, now, out);
         }

@@ -70,7 +70,11 @@ impl Zab {
         let role = self.role();
         let behind = history.records_between(*durable, *commit);
         MemberStatus {
-            state: state(role),
+            state: match role {
+                // It tries to.
+                Role::Leading if !has_leader => MemberState::Looking,
+                role => state(role),
+            },
             is_amnesiac: *standing == Standing::Amnesiac,
             is_synchronizing: matches!(role, Role::Following | Role::Observing) && !has_leader,
             zxid: Some(*durable),
