@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, EXPECT, HeaderMap};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderMap};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use quorate_client::Reason;
+use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time;
 
@@ -44,6 +45,37 @@ pub(crate) async fn read(gateway: &Gateway, headers: &HeaderMap, body: Body) -> 
             Err(Problem::refusal(Refusal::RequestTimeout, detail))
         }
     }
+}
+
+/// What a body says of `what`, in JSON.
+pub(crate) async fn json<T: DeserializeOwned>(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    body: Body,
+    what: &str,
+) -> Result<T, Problem> {
+    let described = json_if_any(gateway, headers, body, what).await?;
+    described.ok_or_else(|| Problem::bad_arguments(format!("the body is to describe {what} in JSON")))
+}
+
+/// Likewise; a body that is empty or `null` says nothing.
+pub(crate) async fn json_if_any<T: DeserializeOwned>(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    body: Body,
+    what: &str,
+) -> Result<Option<T>, Problem> {
+    let bytes = read(gateway, headers, body).await?.bytes;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !content_type.trim_start().to_ascii_lowercase().starts_with("application/json") {
+        let detail = format!("describe {what} in JSON: Content-Type: application/json");
+        return Err(Problem::refusal(Refusal::UnsupportedMediaType, detail));
+    }
+    let described = serde_json::from_slice(&bytes);
+    described.map_err(|error| Problem::bad_arguments(format!("the body does not describe {what}: {error}")))
 }
 
 async fn collect(gateway: &Gateway, mut body: Body) -> Result<Received, Problem> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod children;
 pub(crate) mod cluster;
+pub(crate) mod members;
 pub(crate) mod operations;
 pub(crate) mod sessions;
 pub(crate) mod stats;

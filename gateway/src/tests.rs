@@ -1,5 +1,6 @@
 //! The routes from HTTP to gRPC and back, against a server that answers what each test says.
 
+mod cluster;
 mod connections;
 mod event_streams;
 mod fake;

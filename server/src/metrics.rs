@@ -21,7 +21,7 @@ use self::agreement::Agreement;
 use crate::process;
 
 /// The names of operations, in the order of [`op_index`].
-const OPS: [&str; 19] = [
+const OPS: [&str; 22] = [
     "create",
     "delete",
     "set_data",
@@ -41,6 +41,9 @@ const OPS: [&str; 19] = [
     "watch",
     "stream_tree",
     "status",
+    "members",
+    "reconfigure",
+    "transfer_leadership",
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -313,6 +316,9 @@ fn op_index(op: &Op) -> usize {
         Op::Watch(_) => 16,
         Op::StreamTree { .. } => 17,
         Op::Status => 18,
+        Op::Members => 19,
+        Op::Reconfigure { .. } => 20,
+        Op::TransferLeadership { .. } => 21,
     }
 }
 

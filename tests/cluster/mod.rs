@@ -16,6 +16,7 @@ mod linearizable;
 mod moved_sessions;
 mod random;
 mod reaping;
+mod reconfiguration;
 mod request_ids;
 mod slow_reader;
 mod tracked;

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use quorate_client::Client;
 
-use crate::commands::{acl, create, delete, export, import, list, read, set, status, sync, tree, watch};
+use crate::commands::{
+    acl, create, delete, export, import, list, members, read, reconfig, set, status, sync, tree, watch,
+};
 use crate::exit::{EXIT_CODES, Failure};
 use crate::global::Global;
 use crate::printer::Printer;
@@ -61,6 +63,16 @@ pub enum Command {
     /// Show what the server is, does and holds
     #[command(after_long_help = EXIT_CODES)]
     Status(status::Status),
+    /// List the ensemble's servers: what each does, and how far behind it is
+    #[command(after_help = members::EXAMPLES, after_long_help = with_exit_codes(members::EXAMPLES))]
+    Members(members::Members),
+    /// Change which servers belong to the ensemble
+    #[command(after_help = reconfig::EXAMPLES, after_long_help = with_exit_codes(reconfig::EXAMPLES))]
+    Reconfig(reconfig::Reconfig),
+    /// Hand leadership over to another server
+    #[command(after_help = reconfig::TRANSFER_EXAMPLES,
+        after_long_help = with_exit_codes(reconfig::TRANSFER_EXAMPLES))]
+    TransferLeadership(reconfig::TransferLeadership),
 }
 
 /// Examples, and what exit codes mean: for the long help.
@@ -102,6 +114,9 @@ impl Command {
             Command::Export(command) => command.run(client, printer).await,
             Command::Import(command) => command.run(client, printer).await,
             Command::Status(command) => command.run(client, printer).await,
+            Command::Members(command) => command.run(client, printer).await,
+            Command::Reconfig(command) => command.run(client, printer).await,
+            Command::TransferLeadership(command) => command.run(client, printer).await,
         }
     }
 }

@@ -12,8 +12,8 @@ Exit codes:
   0  done
   1  failed for another reason
   2  wrong usage
-  3  no such znode (or no parent)
-  4  a precondition does not hold: it exists, its version differs, it has children
+  3  no such znode (or no parent), no such server
+  4  a precondition does not hold: it exists, its version differs, it has children, a server is not ready
   5  no permission
   6  cannot reach a server, or the ensemble has no quorum
   7  no answer in time";
@@ -96,12 +96,14 @@ impl From<Error> for Failure {
 fn code_of(reason: Reason) -> u8 {
     match reason {
         Reason::InvalidPath | Reason::BadArguments | Reason::InvalidAcl => 2,
-        Reason::NoNode | Reason::NoParent => 3,
+        Reason::NoNode | Reason::NoParent | Reason::NoServer => 3,
         Reason::NodeExists
         | Reason::BadVersion
         | Reason::NotEmpty
         | Reason::NoChildrenForEphemerals
-        | Reason::TooMany => 4,
+        | Reason::TooMany
+        | Reason::ReconfigInProgress
+        | Reason::ServersNotReady => 4,
         Reason::NoAuth | Reason::AuthFailed => 5,
         Reason::Unreachable | Reason::ConnectionLost | Reason::Unavailable => 6,
         Reason::Timeout | Reason::DeadlineExceeded => 7,
@@ -140,6 +142,9 @@ fn advice(reason: Reason) -> Option<&'static str> {
         Reason::ConnectionLost | Reason::Unavailable => "try again, or ask another server with --server",
         Reason::Timeout | Reason::DeadlineExceeded => "try again, or wait longer with --timeout",
         Reason::Compacted => "begin again with --initial",
+        Reason::ReconfigInProgress => "`quorate members` shows when it is done",
+        Reason::ServersNotReady => "`quorate members` shows who is connected, and how far behind",
+        Reason::NoServer => "`quorate members` lists those that there are",
         Reason::DiskFull => "the server needs space on its disk",
         _ => return None,
     })

@@ -12,6 +12,7 @@ mod duration;
 mod exit;
 mod global;
 mod input;
+mod member_spec;
 mod precondition;
 mod printer;
 mod text;

@@ -11,8 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::connection::{Connections, Connector, Dialer, WatchConnections};
 use crate::core::{Channels, Core, Lane};
 use crate::ops::{
-    self, Call, Check, CountDescendants, Create, Delete, Exists, Get, GetAcl, GetEphemerals, GetStatus, ListChildren,
-    Multi, MultiRead, SetAcl, SetData, StreamTree,
+    self, Call, Check, ClusterCall, CountDescendants, Create, Delete, Exists, Get, GetAcl, GetDigest, GetEphemerals,
+    GetMembers, GetStatus, ListChildren, Multi, MultiRead, Reconfigure, SetAcl, SetData, StreamTree,
+    TransferLeadership,
 };
 use crate::request_ids::RequestIds;
 use crate::seen::Seen;
@@ -270,8 +271,40 @@ impl Client {
     }
 
     /// Asks the server that this client is connected to what it is, does and holds.
-    pub fn status(&self) -> GetStatus {
-        GetStatus::new(self)
+    pub fn status(&self) -> ClusterCall<GetStatus> {
+        ClusterCall::new(self, GetStatus)
+    }
+
+    /// Asks who belongs to the ensemble, who leads, and how far everybody is.
+    pub fn members(&self) -> ClusterCall<GetMembers> {
+        ClusterCall::new(self, GetMembers)
+    }
+
+    /// Changes which servers belong to the ensemble. Done once the new configuration is the only one that counts. What is
+    /// so already is no change and no error, so this can be made again when its outcome is not known.
+    /// ```no_run
+    /// # async fn example(client: quorate_client::Client) -> Result<(), quorate_client::Error> {
+    /// use quorate_client::{MemberAddress, MemberSpec, Membership};
+    ///
+    /// let address = MemberAddress { peer: "s4.example:7182".to_owned(), ..MemberAddress::default() };
+    /// let new = MemberSpec { server_id: 4, membership: Membership::Participant, address: Some(address) };
+    /// let version = client.members().await?.version;
+    /// client.reconfigure().add(new).remove(2).version(version).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn reconfigure(&self) -> ClusterCall<Reconfigure> {
+        ClusterCall::new(self, Reconfigure::default())
+    }
+
+    /// Hands leadership over: before the leader is stopped, for example. Yields who leads then.
+    pub fn transfer_leadership(&self) -> ClusterCall<TransferLeadership> {
+        ClusterCall::new(self, TransferLeadership::default())
+    }
+
+    /// Asks the server that this client is connected to for a hash of its state.
+    pub fn digest(&self) -> ClusterCall<GetDigest> {
+        ClusterCall::new(self, GetDigest)
     }
 
     /// Watches a znode, its children or everything below it, on a stream of its own.

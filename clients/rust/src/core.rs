@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::backoff::Backoff;
 use crate::channel::{Attachment, Channel};
 use crate::connection::{Connection, Connections, WatchConnections};
+use crate::ops::cluster::wire::Ask;
 use crate::ops::{self, WireOperation, WireReply};
 use crate::request_ids::RequestIds;
 use crate::seen::Seen;
@@ -211,16 +212,21 @@ impl Client {
         self.within(timeout, begin()).await
     }
 
-    /// Asks for the status of a server.
-    pub(crate) async fn ask_status(&self, timeout: Option<Duration>) -> Result<v1::StatusResponse, Error> {
+    /// Asks about the ensemble, or changes it.
+    pub(crate) async fn ask_cluster<O: Ask>(
+        &self,
+        operation: O,
+        timeout: Option<Duration>,
+    ) -> Result<O::Output, Error> {
         let limit = timeout.unwrap_or(self.core.request_timeout);
-        let ask = async || {
+        let ask = async {
             let connection = self.connection().await?;
-            let status = unary::status(&connection, limit).await.map_err(|status| self.lost(&connection, status))?;
-            self.core.calls.note(&connection, status.header.as_ref());
-            Ok(status)
+            let asked = unary::ask_cluster(&connection, operation, limit).await;
+            let response = asked.map_err(|status| self.lost(&connection, status))?;
+            self.core.calls.note(&connection, O::header(&response));
+            Ok(O::output(response))
         };
-        self.within(timeout, ask()).await
+        self.within(timeout, ask).await
     }
 
     /// A connection, however long it takes unless the client is to fail fast.

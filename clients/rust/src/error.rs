@@ -9,7 +9,7 @@ use tonic_types::StatusExt as _;
 /// The domain of Quorate's reasons in a gRPC status (`google.rpc.ErrorInfo`).
 const DOMAIN: &str = "quorate";
 
-/// Why a call failed. Those up to [`Reason::Internal`] come from the server, in the order of the protocol's numbers;
+/// Why a call failed. Those up to [`Reason::NoServer`] come from the server, in the order of the protocol's numbers;
 /// the rest are found out by this client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -75,6 +75,12 @@ pub enum Reason {
     DigestMismatch,
     /// The server broke its own rule.
     Internal,
+    /// The ensemble is being changed already.
+    ReconfigInProgress,
+    /// A server that the change of the ensemble, or of its leader, needs is not connected or not up to date.
+    ServersNotReady,
+    /// The ensemble has no such server.
+    NoServer,
 
     /// No server could be reached; the request was not sent.
     Unreachable,
@@ -89,7 +95,7 @@ pub enum Reason {
 }
 
 /// The server's reasons; that with the number `n` on the wire stands at `n - 1`.
-const BY_NUMBER: [Reason; 31] = [
+const BY_NUMBER: [Reason; 34] = [
     Reason::InvalidPath,
     Reason::BadArguments,
     Reason::InvalidAcl,
@@ -121,6 +127,9 @@ const BY_NUMBER: [Reason; 31] = [
     Reason::Unimplemented,
     Reason::DigestMismatch,
     Reason::Internal,
+    Reason::ReconfigInProgress,
+    Reason::ServersNotReady,
+    Reason::NoServer,
 ];
 
 impl Reason {

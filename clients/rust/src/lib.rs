@@ -43,6 +43,7 @@ mod error;
 #[cfg(test)]
 mod fake;
 mod header;
+mod members;
 mod mode;
 pub mod ops;
 mod options;
@@ -64,8 +65,9 @@ pub use self::client::{Access, Builder, Client};
 pub use self::data::Data;
 pub use self::error::{Error, Reason};
 pub use self::header::{Header, Role};
+pub use self::members::{Digest, Member, MemberAddress, MemberSpec, MemberState, Members, Membership, Reconfigured};
 pub use self::mode::CreateMode;
-pub use self::ops::{Call, Check, Member, Status, Tree};
+pub use self::ops::{Call, Check, ClusterCall, Status, Tree};
 pub use self::options::{CallOptions, Consistency, RequestId, SessionCredential, ZxidBound};
 pub use self::reply::{
     Child, Children, Count, Created, Deleted, Ephemerals, Existence, MultiReadReply, MultiReply, MultiResult,

@@ -1,5 +1,6 @@
 //! The calls: each is a builder that is awaited. `client.get("/a").timeout(..).await`.
 
+pub(crate) mod cluster;
 mod read;
 mod status;
 mod tree;
@@ -12,10 +13,11 @@ use quorate_proto::v1;
 
 use crate::{CallOptions, Client, Consistency, Error, RequestId, SessionCredential, ZxidBound};
 
+pub use self::cluster::{ClusterCall, GetDigest, GetMembers, GetStatus, Reconfigure, TransferLeadership};
 pub use self::read::{
     CountDescendants, Exists, Get, GetAcl, GetEphemerals, ListChildren, MultiRead, MultiReadOperation, Sync,
 };
-pub use self::status::{GetStatus, Member, Status};
+pub use self::status::Status;
 pub use self::tree::{StreamTree, Tree};
 pub use self::write::{Check, Create, Delete, Multi, MultiOperation, SetAcl, SetData};
 

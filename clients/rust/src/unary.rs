@@ -13,6 +13,7 @@ use v1::znode_service_client::ZnodeServiceClient;
 
 use crate::channel::MESSAGE_BYTES_MAX;
 use crate::connection::{Connection, Connections};
+use crate::ops::cluster::wire::Ask;
 use crate::ops::{WireOperation, WireReply};
 
 fn znodes(connection: &Connection) -> ZnodeServiceClient<Channel> {
@@ -146,8 +147,13 @@ pub(crate) async fn stream_tree(
     Ok(znodes(connection).stream_tree(request).await?.into_inner())
 }
 
-/// Asks a server for its status.
-pub(crate) async fn status(connection: &Connection, timeout: Duration) -> Result<v1::StatusResponse, Status> {
-    let mut client = ClusterServiceClient::new(connection.transport.clone());
-    Ok(client.status(request(v1::StatusRequest {}, timeout)).await?.into_inner())
+/// Asks about the ensemble, or changes it.
+pub(crate) async fn ask_cluster<O: Ask>(
+    connection: &Connection,
+    operation: O,
+    timeout: Duration,
+) -> Result<O::Response, Status> {
+    let service = ClusterServiceClient::new(connection.transport.clone());
+    let mut service = service.max_decoding_message_size(MESSAGE_BYTES_MAX);
+    Ok(O::call(&mut service, request(operation.into_request(), timeout)).await?.into_inner())
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Answer;
+use super::members::MemberDocument;
 use crate::gateway::Gateway;
 use crate::hex::Hex;
 use crate::problem::{Problem, ProblemDocument};
@@ -56,7 +57,7 @@ pub(crate) struct ClusterDocument<'a> {
     /// Streams of its clients.
     streams: u64,
     /// The ensemble's servers.
-    members: Vec<MemberDocument>,
+    members: Vec<MemberDocument<'a>>,
 }
 
 /// What the replicated state holds.
@@ -90,24 +91,8 @@ pub(crate) struct StorageDocument {
     full: bool,
 }
 
-/// One server of the ensemble.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Member)]
-pub(crate) struct MemberDocument {
-    /// Its id.
-    #[schema(example = 1, minimum = 1, maximum = 254)]
-    server_id: u32,
-    /// What it does: `leading`, `following`, `observing` or `looking`; `unknown` if the server that was asked cannot tell.
-    #[schema(example = "leading")]
-    role: &'static str,
-    /// The last txn that it has applied, as far as the server that was asked knows.
-    #[schema(value_type = String, example = "0x100000002", pattern = "^0x[0-9a-f]{1,16}$")]
-    zxid: Hex,
-}
-
 impl<'a> From<&'a Status> for ClusterDocument<'a> {
     fn from(status: &'a Status) -> ClusterDocument<'a> {
-        let members = status.members.iter();
         ClusterDocument {
             cluster_id: Hex(status.header.cluster_id),
             epoch: status.header.epoch,
@@ -134,13 +119,7 @@ impl<'a> From<&'a Status> for ClusterDocument<'a> {
             sessions: status.sessions,
             watches: status.watches,
             streams: status.streams,
-            members: members
-                .map(|member| MemberDocument {
-                    server_id: member.server_id,
-                    role: member.role.as_str(),
-                    zxid: Hex(member.zxid),
-                })
-                .collect(),
+            members: status.members.iter().map(MemberDocument::from).collect(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, LOCATION};
 use http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::Answer;
 use crate::gateway::Gateway;
 use crate::hex::Hex;
-use crate::problem::{Problem, ProblemDocument, Refusal};
+use crate::problem::{Problem, ProblemDocument};
 use crate::{body, session};
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -69,8 +69,11 @@ pub(crate) struct LivingSession {
 )]
 pub(crate) async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let body = body::read(&gateway, &parts.headers, body).await?.bytes;
-    let wish = if body.is_empty() { SessionWish::default() } else { read_wish(&parts.headers, &body)? };
+    let wish: Option<SessionWish> = body::json_if_any(&gateway, &parts.headers, body, "the session").await?;
+    let wish = wish.unwrap_or_default();
+    if wish.timeout_ms == Some(0) {
+        return Err(Problem::bad_arguments("timeout_ms is at least 1"));
+    }
     let timeout = wish.timeout_ms.map_or(gateway.config.session_timeout, |ms| Duration::from_millis(ms.into()));
     let opened = gateway.client.open_raw(timeout).await?;
     let session_id = Hex(opened.credential.session_id);
@@ -156,21 +159,6 @@ async fn touch(gateway: &Gateway, id: &str, headers: &HeaderMap) -> Result<Respo
     let kept = gateway.client.keep_alive_once(&credential).await?;
     let document = LivingSession { session_id, timeout_ms: milliseconds(kept.timeout) };
     Ok(Answer::new(gateway, StatusCode::OK, kept.zxid).field((CACHE_CONTROL, NO_STORE)).json(&document).finish())
-}
-
-fn read_wish(headers: &HeaderMap, body: &[u8]) -> Result<SessionWish, Problem> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !content_type.trim_start().to_ascii_lowercase().starts_with("application/json") {
-        let detail = "describe the session in JSON: Content-Type: application/json";
-        return Err(Problem::refusal(Refusal::UnsupportedMediaType, detail));
-    }
-    let wish: Option<SessionWish> = serde_json::from_slice(body)
-        .map_err(|error| Problem::bad_arguments(format!("the body describes no session: {error}")))?;
-    let wish = wish.unwrap_or_default();
-    match wish.timeout_ms {
-        Some(0) => Err(Problem::bad_arguments("timeout_ms is at least 1")),
-        _ => Ok(wish),
-    }
 }
 
 fn milliseconds(duration: Duration) -> u32 {

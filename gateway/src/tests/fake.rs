@@ -1,5 +1,6 @@
 //! A server that knows no tree: each test says what it answers, and looks at what was asked. Real gRPC over memory.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
+use tonic_types::{ErrorDetails, StatusExt as _};
 use v1::cluster_service_server::{ClusterService, ClusterServiceServer};
 use v1::session_service_server::{SessionService, SessionServiceServer};
 use v1::watch_service_server::{WatchService, WatchServiceServer};
@@ -26,6 +28,9 @@ pub(super) const CLUSTER_ID: u64 = 0x5eed;
 pub(super) const NEWEST_ZXID: u64 = 0x1_0000_0010;
 /// The state that each answer shows.
 pub(super) const ZXID: u64 = 0x1_0000_000a;
+
+/// The version of its configuration.
+pub(super) const VERSION: u64 = 0x1_0000_0003;
 
 type Streamed<M> = Pin<Box<dyn Stream<Item = Result<M, Status>> + Send>>;
 type Answers = dyn Fn(&Operation) -> Reply + Send + Sync;
@@ -41,6 +46,7 @@ struct Script {
     serving: bool,
     asked: Mutex<Vec<Operation>>,
     watched: Mutex<Vec<v1::WatchCreate>>,
+    reconfigured: Mutex<Vec<v1::ReconfigureRequest>>,
     /// Watch streams that are open.
     listening: AtomicUsize,
 }
@@ -48,8 +54,8 @@ struct Script {
 impl Fake {
     fn new(answers: Box<Answers>, tellings: Box<Tellings>, serving: bool) -> Fake {
         let listening = AtomicUsize::new(0);
-        let (asked, watched) = (Mutex::default(), Mutex::default());
-        Fake(Arc::new(Script { answers, tellings, serving, asked, watched, listening }))
+        let (asked, watched, reconfigured) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Fake(Arc::new(Script { answers, tellings, serving, asked, watched, reconfigured, listening }))
     }
 
     /// A server that answers every operation so.
@@ -84,6 +90,11 @@ impl Fake {
         std::mem::take(&mut self.0.watched.lock().unwrap())
     }
 
+    /// The changes of the ensemble that were asked for since the last time.
+    pub(super) fn reconfigured(&self) -> Vec<v1::ReconfigureRequest> {
+        std::mem::take(&mut self.0.reconfigured.lock().unwrap())
+    }
+
     /// How many streams of watches are open.
     pub(super) fn listening(&self) -> usize {
         self.0.listening.load(Ordering::Relaxed)
@@ -116,6 +127,31 @@ impl Fake {
 pub(super) fn refusal(reason: v1::ErrorReason) -> Reply {
     let message = format!("refused: {}", reason.as_str_name());
     Reply::Error(v1::Error { reason: reason.into(), message, path: None, retry_after_ms: None })
+}
+
+fn refused(code: tonic::Code, reason: &str) -> Status {
+    Status::with_error_details(code, "refused", ErrorDetails::with_error_info(reason, "quorate", HashMap::new()))
+}
+
+fn address() -> v1::MemberAddress {
+    v1::MemberAddress { peer: "s4:7182".to_owned(), grpc: "s4:7181".to_owned(), http: String::new() }
+}
+
+/// A leader of whom everything is known, and an observer that cannot be reached.
+fn members() -> Vec<v1::Member> {
+    let leader = v1::Member {
+        server_id: 1,
+        role: v1::Role::Leading.into(),
+        zxid: Some(NEWEST_ZXID),
+        membership: v1::Membership::Participant.into(),
+        behind: Some(0),
+        lag_ms: Some(0),
+        ..Default::default()
+    };
+    let membership = v1::Membership::Observer.into();
+    let gone =
+        v1::Member { server_id: 4, membership, address: Some(address()), unreachable: true, ..Default::default() };
+    vec![leader, gone]
 }
 
 fn header() -> Option<v1::ReplyHeader> {
@@ -208,8 +244,56 @@ impl ClusterService for Fake {
             uptime_ms: 1_500,
             state: Some(v1::StateSummary { znodes: 7, digest: vec![0xab; 16].into(), ..Default::default() }),
             storage: Some(v1::StorageSummary { logged_zxid: NEWEST_ZXID, ..Default::default() }),
-            members: vec![v1::Member { server_id: 1, role: v1::Role::Leading.into(), zxid: NEWEST_ZXID }],
+            members: members(),
             ..Default::default()
         }))
+    }
+
+    async fn members(&self, _: Request<v1::MembersRequest>) -> Result<Response<v1::MembersResponse>, Status> {
+        Ok(Response::new(v1::MembersResponse {
+            header: header(),
+            told_by_id: 1,
+            leader_id: u32::from(self.0.serving),
+            version: VERSION,
+            pending_version: None,
+            quorum: 2,
+            members: members(),
+        }))
+    }
+
+    /// Without a quorum no change is made; otherwise only one of the present version is, and all are told the same.
+    async fn reconfigure(
+        &self,
+        request: Request<v1::ReconfigureRequest>,
+    ) -> Result<Response<v1::ReconfigureResponse>, Status> {
+        let request = request.into_inner();
+        let (serving, version) = (self.0.serving, request.version);
+        self.0.reconfigured.lock().unwrap().push(request);
+        match version {
+            _ if !serving => Err(refused(tonic::Code::Unavailable, "UNAVAILABLE")),
+            Some(version) if version != VERSION => Err(refused(tonic::Code::Aborted, "BAD_VERSION")),
+            _ => {
+                let spec = v1::MemberSpec { server_id: 4, membership: 2, address: Some(address()) };
+                let members = vec![v1::MemberSpec { server_id: 1, membership: 1, address: None }, spec];
+                Ok(Response::new(v1::ReconfigureResponse { header: header(), version: VERSION + 5, members }))
+            }
+        }
+    }
+
+    async fn transfer_leadership(
+        &self,
+        request: Request<v1::TransferLeadershipRequest>,
+    ) -> Result<Response<v1::TransferLeadershipResponse>, Status> {
+        match request.into_inner().server_id {
+            Some(9) => Err(refused(tonic::Code::NotFound, "NO_SERVER")),
+            target => {
+                let leader_id = target.unwrap_or(2);
+                Ok(Response::new(v1::TransferLeadershipResponse { header: header(), leader_id }))
+            }
+        }
+    }
+
+    async fn digest(&self, _: Request<v1::DigestRequest>) -> Result<Response<v1::DigestResponse>, Status> {
+        Err(Status::unimplemented("the gateway shows the status"))
     }
 }

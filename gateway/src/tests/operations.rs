@@ -22,7 +22,8 @@ async fn the_ensemble_is_shown_as_its_server_knows_it() {
     let cluster = get(&gateway(&tree()), "/v1/cluster").await.json();
     assert_eq!((&cluster["cluster_id"], &cluster["epoch"]), (&json!("0x5eed"), &json!(1)));
     assert_eq!((&cluster["leader_id"], &cluster["serving"]), (&json!(1), &json!(true)));
-    assert_eq!(cluster["members"], json!([{ "server_id": 1, "role": "leading", "zxid": "0x100000010" }]));
+    let roles: Vec<&Value> = cluster["members"].as_array().unwrap().iter().map(|member| &member["role"]).collect();
+    assert_eq!(roles, ["leading", "unreachable"]);
     assert_eq!((&cluster["state"]["znodes"], &cluster["uptime_ms"]), (&json!(7), &json!(1_500)));
     assert_eq!(cluster["state"]["digest"], "ab".repeat(16));
     assert_eq!(cluster["storage"]["snapshot_zxid"], Value::Null);

@@ -106,6 +106,7 @@ impl Replica {
     /// This server leads: every session has its full timeout again, and the writes that were held are decided.
     fn begin_to_lead(&mut self, now: Now, out: &mut Effects) {
         self.begin_sessions();
+        self.leader_found(now, out);
         self.resume_held(now, out);
         self.reindex_reads(now, out);
         self.wake_parked(now, out);
@@ -132,6 +133,11 @@ impl Replica {
             FrameKind::Marker | FrameKind::Reconfig | FrameKind::ConfigFinal => {
                 self.tree.advance(zxid);
                 self.watches.applied(&self.tree, zxid, Vec::new(), out);
+                match frame.kind() {
+                    FrameKind::Reconfig => self.change_applied(frame),
+                    FrameKind::ConfigFinal => self.change_final(frame, now, out),
+                    FrameKind::Txn | FrameKind::Marker => {}
+                }
             }
         }
         self.compare(out);

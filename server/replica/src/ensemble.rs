@@ -6,7 +6,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use quorate_tree::Tree;
-use quorate_types::{Code, Error, Now, OutboxId, Request, Response, ServerId, SessionId, Tag, Zxid};
+use quorate_types::{Code, Error, Now, Op, OutboxId, Request, Response, ServerId, SessionId, Tag, Zxid};
 use quorate_zab::{ConnectionId, Digest, Position, SnapshotBase};
 
 use crate::commits::BARRIER_BYTES;
@@ -83,6 +83,7 @@ impl Replica {
         if !spoken_for.is_empty() {
             self.tell_leader(&ToLeader::Speaks(spoken_for), now, out);
         }
+        self.leader_found(now, out);
         self.resume_held(now, out);
         self.reindex_reads(now, out);
         self.wake_parked(now, out);
@@ -108,7 +109,7 @@ impl Replica {
         let Ok(message) = ToLearner::decode(payload) else { return };
         match message {
             ToLearner::Answer { outbox, tag, barrier, response } => {
-                if self.forwarded.remove(&(outbox, tag)).is_none() {
+                if self.forwarded.remove(&(outbox, tag)).is_none() && !self.administration.take(outbox, tag) {
                     return;
                 }
                 if self.tree.applied() >= barrier {
@@ -152,7 +153,12 @@ impl Replica {
                     let error = Error::new(Code::SessionMoved, "another connection speaks for the session now");
                     return self.reply(asker, self.tree.applied(), Err(error), now, out);
                 }
-                self.decide(asker, request, now, out);
+                match request.op {
+                    Op::Members | Op::TransferLeadership { .. } => {
+                        self.decide_administration(asker, &request.op, now, out);
+                    }
+                    _ => self.decide(asker, request, now, out),
+                }
             }
             ToLeader::Touched(sessions) => {
                 for session in sessions {
@@ -242,6 +248,7 @@ impl Replica {
         }
         let mut unanswered: Vec<(OutboxId, Tag)> = self.forwarded.drain().map(|(asked, ())| asked).collect();
         unanswered.extend(self.lanes.unordered_unanswered());
+        self.administration_lost_leader(now, out);
         self.waiting.joined.clear();
         self.waiting.barriers.clear();
         self.waiting.barrier_bytes = 0;

@@ -12,6 +12,7 @@
 //! | `writes` | request -> txn -> proposal |
 //! | `commits` | committed record -> state -> events and reply |
 //! | `ensemble`, `peer` | what is passed on to a leader, and what that answers |
+//! | `administration` | who belongs to the ensemble, and who leads it, as clients ask for it |
 //! | `locals` | what this server answers by itself: reads, sessions' attachments, watches |
 //! | `effort`, `counting` | what keeps one client's large questions from delaying all others |
 //! | `lanes` | the order of replies within an outbox |
@@ -32,6 +33,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod administration;
 mod commits;
 mod counting;
 pub mod effect;

@@ -29,6 +29,14 @@ pub const WAITING_PER_OUTBOX_MAX: usize = 10_000;
 /// How long a request waits for `min_zxid`, in milliseconds, if its deadline leaves so much.
 pub const MIN_ZXID_WAIT_MS: u64 = 5_000;
 
+/// How long a server that was asked for the members waits for its leader's word, in milliseconds, before it tells what it
+/// knows itself: somebody wants to see what is wrong.
+pub const MEMBERS_WAIT_MS: u64 = 500;
+
+/// How long whoever asked for a transfer of leadership waits for somebody to lead, in milliseconds: the leader gives up
+/// much sooner, and an election in between is over by then.
+pub const TRANSFER_WAIT_MS: u64 = 5_000;
+
 /// Requests that wait for a `min_zxid` at the same time.
 pub const MIN_ZXID_WAITERS_MAX: usize = 10_000;
 

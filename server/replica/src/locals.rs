@@ -194,9 +194,14 @@ impl Replica {
                 }
             }
             Op::Status => Ok(Reply::Status(self.status_reply())),
-            Op::Write(_) | Op::Multi(_) | Op::DeleteTree { .. } | Op::OpenSession { .. } | Op::CloseSession => {
-                unreachable!("a write was taken for a local request")
-            }
+            Op::Write(_)
+            | Op::Multi(_)
+            | Op::DeleteTree { .. }
+            | Op::OpenSession { .. }
+            | Op::CloseSession
+            | Op::Reconfigure { .. }
+            | Op::Members
+            | Op::TransferLeadership { .. } => unreachable!("what a leader decides was taken for a local request"),
         };
         self.at_once(response)
     }

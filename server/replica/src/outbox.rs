@@ -454,6 +454,12 @@ pub fn response_bytes(response: &Response) -> usize {
             responses.iter().map(|response| ELEMENT_BYTES + response_bytes(response)).sum()
         }
         Ok(Reply::Status(_)) => ELEMENT_BYTES,
+        Ok(Reply::Ensemble(ensemble)) => {
+            ensemble.members.iter().map(|member| ELEMENT_BYTES + member.address.len()).sum()
+        }
+        Ok(Reply::Reconfigured(members)) => {
+            members.servers.values().map(|member| ELEMENT_BYTES + member.address.len()).sum()
+        }
         Ok(
             Reply::Deleted
             | Reply::TreeDeleted { .. }
@@ -466,7 +472,8 @@ pub fn response_bytes(response: &Response) -> usize {
             | Reply::Touched { .. }
             | Reply::SessionClosed
             | Reply::WatchDone
-            | Reply::TreeStreamed { .. },
+            | Reply::TreeStreamed { .. }
+            | Reply::LeadershipTransferred { .. },
         ) => 0,
     }
 }

@@ -14,7 +14,7 @@ use quorate_types::{OutboxId, Request, Response, SessionId, Tag, Zxid};
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and is moved on at once")]
 pub(crate) enum ToLeader {
-    /// A client wants this write.
+    /// A client wants this: a write, or something that concerns the ensemble.
     Write {
         /// Where its answer goes, on the learner.
         outbox: OutboxId,

@@ -11,6 +11,7 @@ use quorate_types::{
 use quorate_zab::{ConnectionId, Digest, Limits, Member, Members, Output, Phase, Timing, Zab};
 
 use crate::Map;
+use crate::administration::Administration;
 use crate::counting::Counting;
 use crate::effect::{Delivery, DiskOp, Effects, Hint};
 use crate::effort::Effort;
@@ -99,6 +100,7 @@ pub struct Replica {
     pub(crate) touched: BTreeSet<SessionId>,
     /// While leading: whose clients speak for a session, and by which session with that server; `None` for this one.
     pub(crate) owners: Map<SessionId, (ServerId, Option<ConnectionId>)>,
+    pub(crate) administration: Administration,
     pub(crate) comparison: Comparison,
     pub(crate) received: Option<Received>,
     has_work: bool,
@@ -249,6 +251,7 @@ impl Replica {
             forwarded: Map::with_hasher(FixedState::with_seed(seed)),
             touched: BTreeSet::new(),
             owners: Map::with_hasher(FixedState::with_seed(seed)),
+            administration: Administration::default(),
             comparison: Comparison::default(),
             received: None,
             has_work: false,
@@ -394,6 +397,7 @@ impl Replica {
             self.reap(now, out);
         }
         self.give_up_held(now, out);
+        self.give_up_administration(now, out);
         self.give_up_parked(now, out);
         self.watches.tick(&self.tree, now, out);
     }
@@ -446,6 +450,9 @@ impl Replica {
         if is_write(&request.op) {
             lane.expect_write(tag);
             self.write(outbox, tag, request, now, out);
+        } else if matches!(request.op, Op::Members | Op::TransferLeadership { .. }) {
+            lane.expect(tag);
+            self.administer(outbox, tag, request, now, out);
         } else if matches!(request.op, Op::StreamTree { .. }) {
             // A stream ends when it ends, and says so itself: nothing waits in line behind it.
             self.local(outbox, tag, request, now, out);
@@ -521,7 +528,12 @@ impl Replica {
 /// Whether the op is decided by the leader, and takes a place in the history.
 fn is_write(op: &Op) -> bool {
     match op {
-        Op::Write(_) | Op::Multi(_) | Op::DeleteTree { .. } | Op::OpenSession { .. } | Op::CloseSession => true,
+        Op::Write(_)
+        | Op::Multi(_)
+        | Op::DeleteTree { .. }
+        | Op::OpenSession { .. }
+        | Op::CloseSession
+        | Op::Reconfigure { .. } => true,
         Op::Read { .. }
         | Op::MultiRead(_)
         | Op::Sync
@@ -529,7 +541,9 @@ fn is_write(op: &Op) -> bool {
         | Op::Touch
         | Op::Watch(_)
         | Op::StreamTree { .. }
-        | Op::Status => false,
+        | Op::Status
+        | Op::Members
+        | Op::TransferLeadership { .. } => false,
     }
 }
 

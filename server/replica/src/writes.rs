@@ -34,7 +34,7 @@ pub(crate) enum Asker {
 }
 
 impl Asker {
-    fn route(self, here: ServerId) -> Route {
+    pub(crate) fn route(self, here: ServerId) -> Route {
         match self {
             Asker::Here(outbox, tag) => Route { server: here, outbox, tag },
             Asker::There { server, outbox, tag, .. } => Route { server, outbox, tag },
@@ -122,6 +122,9 @@ impl Replica {
     }
 
     fn prepare(&mut self, zxid: Zxid, asker: Asker, request: &Request, now: Now, out: &mut Effects) {
+        if let Op::Reconfigure { change, if_version } = &request.op {
+            return self.reconfigure(asker, change, *if_version, now, out);
+        }
         let session = request.session.map_or(SessionId::NONE, |(id, _)| id);
         let prepared = self.pending.prepare(
             &self.tree,
@@ -150,7 +153,7 @@ impl Replica {
 
     /// Answers a write that leads to no txn. The decision may rest on what is pending, so it is true once that is
     /// committed; and, with other servers that might elect another leader meanwhile, if this one still leads.
-    fn conclude_without_txn(&mut self, asker: Asker, response: Response, now: Now, out: &mut Effects) {
+    pub(crate) fn conclude_without_txn(&mut self, asker: Asker, response: Response, now: Now, out: &mut Effects) {
         let barrier = self.zab.history().last();
         if !self.is_alone {
             self.waiting.barrier_bytes += BARRIER_BYTES + response_bytes(&response);

@@ -1,4 +1,4 @@
-//! `ClusterService`: what this server is, does and holds.
+//! `ClusterService`: what this server is, does and holds; who belongs to the ensemble, and who leads it.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use quorate_proto::v1;
 use quorate_types::{Op, Reply, Status};
 use tonic::body::Body;
 
-use super::convert::{self, Asked, Shape};
+use super::convert::{self, Asked, Refusal, Shape};
 use super::options::Call;
 use super::route::{self, Incall};
 
@@ -16,6 +16,10 @@ use super::route::{self, Incall};
 pub(super) async fn answer(method: &str, call: Incall<'_>) -> Option<Response<Body>> {
     match method {
         "Status" => Some(status(call).await),
+        "Members" => Some(call.request(convert::members, convert::ensemble).await),
+        "Reconfigure" => Some(call.request(convert::reconfigure, convert::reconfigured).await),
+        "TransferLeadership" => Some(call.request(convert::transfer_leadership, convert::transferred).await),
+        "Digest" => Some(call.request(status_of::<v1::DigestRequest>, digest).await),
         _ => None,
     }
 }
@@ -24,25 +28,38 @@ async fn status(incall: Incall<'_>) -> Response<Body> {
     let inbox = incall.route.inbox.clone();
     let started = incall.route.started;
     let ask = async move |call: Call, v1::StatusRequest {}: v1::StatusRequest| {
-        let asked = Ok(Asked { op: Op::Status, options: None });
-        let mut response = route::ask(&inbox, &call, asked, to_response).await?;
+        let status = route::ask(&inbox, &call, status_of(v1::StatusRequest {}), to_response);
+        let members = route::ask(&inbox, &call, convert::members(v1::MembersRequest {}), convert::ensemble);
+        let (mut response, members) = tokio::try_join!(status, members)?;
+        response.members = members.members;
         response.uptime_ms = u64::try_from(Instant::now().duration_since(started).as_millis()).unwrap_or(u64::MAX);
         Ok(response)
     };
     incall.unary(ask).await
 }
 
+/// The question behind all that is asked about this server alone.
+fn status_of<Q>(_: Q) -> Result<Asked, Refusal> {
+    Ok(Asked { op: Op::Status, options: None })
+}
+
+fn digest(reply: Reply, _: &Shape, header: Option<v1::ReplyHeader>) -> Option<v1::DigestResponse> {
+    let Reply::Status(status) = reply else { return None };
+    let digest = Bytes::copy_from_slice(&status.digest.to_be_bytes());
+    Some(v1::DigestResponse { header, zxid: status.applied.0, digest })
+}
+
 fn to_response(reply: Reply, _: &Shape, header: Option<v1::ReplyHeader>) -> Option<v1::StatusResponse> {
     let Reply::Status(status) = reply else { return None };
     let Status {
-        role,
+        role: _,
         epoch: _,
         leader,
         serving,
         logged,
         durable,
         committed: _,
-        applied,
+        applied: _,
         snapshot,
         history,
         disk_full,
@@ -54,11 +71,6 @@ fn to_response(reply: Reply, _: &Shape, header: Option<v1::ReplyHeader>) -> Opti
         outboxes,
         digest,
     } = *status;
-    let this_server = v1::Member {
-        server_id: header.as_ref().map_or(0, |header| header.server_id),
-        role: convert::role(role).into(),
-        zxid: applied.0,
-    };
     Some(v1::StatusResponse {
         header,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -81,6 +93,6 @@ fn to_response(reply: Reply, _: &Shape, header: Option<v1::ReplyHeader>) -> Opti
         watches,
         streams: outboxes,
         history_zxid: history.0,
-        members: vec![this_server],
+        members: Vec::new(),
     })
 }

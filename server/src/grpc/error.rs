@@ -76,7 +76,9 @@ fn build(error: &Error, zxid: Option<Zxid>, field: Option<&str>) -> Status {
         | Code::SessionMoved
         | Code::SessionRequired
         | Code::TooMany
-        | Code::RequestIdForgotten => {
+        | Code::RequestIdForgotten
+        | Code::ReconfigInProgress
+        | Code::ServersNotReady => {
             details.add_precondition_failure_violation(code.reason(), path, text.clone());
         }
         Code::InvalidPath
@@ -98,7 +100,8 @@ fn build(error: &Error, zxid: Option<Zxid>, field: Option<&str>) -> Status {
         | Code::NotApplied
         | Code::Unimplemented
         | Code::DigestMismatch
-        | Code::Internal => {}
+        | Code::Internal
+        | Code::NoServer => {}
     }
     Status::with_error_details(grpc, text, details)
 }

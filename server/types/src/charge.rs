@@ -1,6 +1,6 @@
 //! What a request is charged while it waits somewhere: about the memory that it holds.
 
-use crate::{AclEntry, Op, Path, ReadOp, Request, WatchOp, WriteOp};
+use crate::{AclEntry, MembersChange, NewMember, Op, Path, ReadOp, Request, ServerId, WatchOp, WriteOp};
 
 /// The charge of a request besides what it points to.
 const REQUEST_BYTES: usize = size_of::<Request>();
@@ -21,7 +21,15 @@ fn op_bytes(op: &Op) -> usize {
         Op::MultiRead(ops) => ops.iter().map(|op| size_of::<ReadOp>() + read_bytes(op)).sum(),
         Op::DeleteTree { path, .. } | Op::StreamTree { path, .. } => path.as_str().len(),
         Op::Watch(op) => watch_bytes(op),
-        Op::Sync | Op::OpenSession { .. } | Op::AttachSession { .. } | Op::CloseSession | Op::Touch | Op::Status => 0,
+        Op::Reconfigure { change, .. } => change_bytes(change),
+        Op::Sync
+        | Op::OpenSession { .. }
+        | Op::AttachSession { .. }
+        | Op::CloseSession
+        | Op::Touch
+        | Op::Status
+        | Op::Members
+        | Op::TransferLeadership { .. } => 0,
     }
 }
 
@@ -34,6 +42,17 @@ fn write_bytes(op: &WriteOp) -> usize {
     };
     let entry = |entry: &AclEntry| size_of::<AclEntry>() + entry.scheme.len() + entry.id.len();
     op.path().as_str().len() + data.map_or(0, |data| data.len()) + acl.iter().map(entry).sum::<usize>()
+}
+
+fn change_bytes(change: &MembersChange) -> usize {
+    let (added, removed) = match change {
+        MembersChange::Whole(servers) => (servers, 0),
+        MembersChange::Steps { add, remove } => (add, remove.len() * size_of::<ServerId>()),
+    };
+    let member = |member: &NewMember| {
+        size_of::<(ServerId, NewMember)>() + member.address.as_ref().map_or(0, |address| address.len())
+    };
+    added.values().map(member).sum::<usize>() + removed
 }
 
 fn read_bytes(op: &ReadOp) -> usize {

@@ -90,6 +90,12 @@ pub enum Code {
     DigestMismatch = 30,
     /// The server broke its own rule.
     Internal = 31,
+    /// The ensemble is being changed already; one change has to be finished before the next.
+    ReconfigInProgress = 32,
+    /// A server that the change of the ensemble, or of its leader, needs is not connected or not up to date.
+    ServersNotReady = 33,
+    /// The ensemble has no such server.
+    NoServer = 34,
 }
 
 /// What every door says of one code.
@@ -103,7 +109,7 @@ struct Row {
 
 /// The table, in the order of the codes' numbers, which begin at 1.
 #[rustfmt::skip]
-const TABLE: [Row; 31] = [
+const TABLE: [Row; 34] = [
     Row { code: Code::InvalidPath, reason: "INVALID_PATH", zookeeper: -8, grpc: grpc::INVALID_ARGUMENT, http: 400 },
     Row { code: Code::BadArguments, reason: "BAD_ARGUMENTS", zookeeper: -8, grpc: grpc::INVALID_ARGUMENT, http: 400 },
     Row { code: Code::InvalidAcl, reason: "INVALID_ACL", zookeeper: -114, grpc: grpc::INVALID_ARGUMENT, http: 400 },
@@ -135,6 +141,9 @@ const TABLE: [Row; 31] = [
     Row { code: Code::Unimplemented, reason: "UNIMPLEMENTED", zookeeper: -6, grpc: grpc::UNIMPLEMENTED, http: 501 },
     Row { code: Code::DigestMismatch, reason: "DIGEST_MISMATCH", zookeeper: -3, grpc: grpc::DATA_LOSS, http: 500 },
     Row { code: Code::Internal, reason: "INTERNAL", zookeeper: -1, grpc: grpc::INTERNAL, http: 500 },
+    Row { code: Code::ReconfigInProgress, reason: "RECONFIG_IN_PROGRESS", zookeeper: -14, grpc: grpc::ABORTED, http: 409 },
+    Row { code: Code::ServersNotReady, reason: "SERVERS_NOT_READY", zookeeper: -13, grpc: grpc::FAILED_PRECONDITION, http: 409 },
+    Row { code: Code::NoServer, reason: "NO_SERVER", zookeeper: -8, grpc: grpc::NOT_FOUND, http: 404 },
 ];
 
 impl Code {

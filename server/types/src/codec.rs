@@ -3,6 +3,7 @@
 //! A [`Reader`] never panics and never allocates more than its input holds; a decoder built on it ends with
 //! [`Reader::finish`], so that trailing bytes are an error and an encoding has exactly one reading.
 
+pub(crate) mod members;
 pub mod request;
 pub mod response;
 

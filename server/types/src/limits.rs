@@ -43,3 +43,6 @@ pub const TTL_MS_MAX: u64 = (1 << 40) - 1;
 
 /// Results of requests with an id that are remembered for one session or one sessionless caller.
 pub const REMEMBERED_REQUESTS_MAX: usize = 256;
+
+/// Bytes of the addresses of one server: a few names with ports, and a bound for every record that lists all servers.
+pub const ADDRESS_BYTES_MAX: usize = 4_096;

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use crate::{Acl, AclEntry, Epoch, Error, NodeKind, ServerId, SessionId, Stat, Zxid};
+use crate::{Acl, AclEntry, Ensemble, Epoch, Error, Members, NodeKind, ServerId, SessionId, Stat, Zxid};
 
 /// The answer to one request.
 pub type Response = Result<Reply, Error>;
@@ -93,6 +93,15 @@ pub enum Reply {
     },
     /// To a `Status`.
     Status(Box<Status>),
+    /// To a `Members`.
+    Ensemble(Box<Ensemble>),
+    /// To a `Reconfigure`: the configuration, in force.
+    Reconfigured(Members),
+    /// To a `TransferLeadership`.
+    LeadershipTransferred {
+        /// Who leads now.
+        leader: ServerId,
+    },
 }
 
 /// One znode of a streamed tree.

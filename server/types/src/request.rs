@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use crate::{AclEntry, Caller, CreateMode, Path, SessionId, SessionSecret, WatchId, Zxid};
+use crate::{AclEntry, Caller, CreateMode, MembersChange, Path, ServerId, SessionId, SessionSecret, WatchId, Zxid};
 
 /// A request as a front door hands it to the replica.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +120,20 @@ pub enum Op {
     },
     /// What this server is, does and holds.
     Status,
+    /// The ensemble's servers, as its leader knows them; as this server does, if the leader cannot be asked.
+    Members,
+    /// Changes which servers the ensemble has. Answered once the new configuration is the only one that counts.
+    Reconfigure {
+        /// How.
+        change: MembersChange,
+        /// The configuration has this version. If it is what it is to become, that does not matter: nothing is done.
+        if_version: Option<Zxid>,
+    },
+    /// Hands leadership over. Answered once somebody else leads.
+    TransferLeadership {
+        /// To whom; `None` for whoever has come furthest.
+        target: Option<ServerId>,
+    },
 }
 
 /// What has to hold of a znode for a change of it to be made.

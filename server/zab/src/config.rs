@@ -1,8 +1,6 @@
 //! `Config`: what does not change while a server runs.
 
-use quorate_types::ServerId;
-
-use crate::members::Members;
+use quorate_types::{Members, ServerId};
 
 /// What does not change while a server runs.
 #[derive(Clone, Debug)]

@@ -204,6 +204,20 @@ impl History {
         }
     }
 
+    /// How many records lie after `after`, up to and including `through`; 0 if there is no such part of the log.
+    pub(crate) fn records_between(&self, after: Zxid, through: Zxid) -> u64 {
+        // The counters of an epoch begin at 0, and leave none out.
+        let in_earlier = |zxid: Zxid| {
+            let epochs = self.epochs.iter().take_while(move |(epoch, _)| *epoch < zxid.epoch());
+            epochs.map(|(_, last)| u64::from(*last) + 1).sum::<u64>()
+        };
+        let count = |zxid: Zxid| match zxid {
+            Zxid::ZERO => 0,
+            zxid => in_earlier(zxid) + u64::from(zxid.counter()) + 1,
+        };
+        count(through).saturating_sub(count(after))
+    }
+
     /// The configurations that are active at the end of the log; `None` if nothing in it says so.
     #[must_use]
     pub fn configs(&self) -> Option<&Configs> {

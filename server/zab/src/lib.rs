@@ -10,13 +10,13 @@
 //! | [`message`] | what servers say to each other |
 //! | [`input`], [`output`] | what comes in, and what is to be done or was decided |
 //! | [`zab`] | how a server goes from one role to the next |
-//! | `requests`, `status` | what the replica asks for, and what it can look at |
+//! | `requests`, `status`, `view` | what the replica asks for, and what it can look at |
 //! | `election/` | phase 0: who should try to lead |
 //! | `leading/` | the leader's side of phases 1 to 3, and what only a leader does |
 //! | `following/` | the learner's side of phases 1 to 3 |
 //! | `local` | what is true of a server whatever its role |
 //! | [`history`], `disk` | what is in the log, and what is on its way there |
-//! | [`members`], [`quorum`] | one configuration, and the one predicate that gates every decision |
+//! | [`quorum`] | the one predicate that gates every decision |
 //! | `links`, [`config`] | whom a server hears and is connected with; what was configured |
 //!
 //! The phases are those of the paper. Discovery: a quorum promises an epoch above every earlier one. Synchronization:
@@ -44,12 +44,12 @@ pub mod input;
 mod leading;
 mod links;
 mod local;
-pub mod members;
 pub mod message;
 pub mod output;
 pub mod quorum;
 mod requests;
 mod status;
+mod view;
 pub mod zab;
 
 pub use config::{Config, Limits, Timing};
@@ -57,9 +57,9 @@ pub use history::History;
 pub use input::{Input, LogRead, Origin, SnapshotBase};
 pub use leading::reconfig::NotReconfigured;
 pub use leading::transfer::NotTransferred;
-pub use members::{Member, MemberRole, Members};
 pub use message::{ConnectionId, Digest, Message, Notification, Plan, Position, Refusal, Standing, Vote};
 pub use output::{Halt, Output, Promise};
+pub use quorate_types::{Member, MemberRole, Members};
 pub use quorum::Configs;
 pub use requests::NotProposed;
 pub use zab::{Phase, Start, Zab};

@@ -54,6 +54,11 @@ impl Links {
         self.peers.get(&from)?.heard.as_ref()
     }
 
+    /// Whatever anybody has said on his link is out of date.
+    pub(crate) fn forget_heard(&mut self) {
+        self.peers.values_mut().for_each(|peer| peer.heard = None);
+    }
+
     /// Those who said last that they look for a leader.
     pub(crate) fn looking(&self) -> Vec<ServerId> {
         let is_looking = |peer: &Peer| peer.heard.as_ref().is_some_and(|heard| heard.role == Role::Looking);

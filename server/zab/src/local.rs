@@ -4,14 +4,13 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use quorate_types::{Epoch, Frame, FrameKind, Role, ServerId, Zxid};
+use quorate_types::{Epoch, Frame, FrameKind, Member, Members, Role, ServerId, Zxid};
 
 use crate::config::Config;
 use crate::disk::{Disk, Submitted};
 use crate::history::History;
 use crate::input::SnapshotBase;
 use crate::links::Links;
-use crate::members::{Member, Members};
 use crate::message::{ConnectionId, Digest, Message, Notification, Position, Standing, Vote};
 use crate::output::{Output, Promise};
 use crate::quorum::Configs;

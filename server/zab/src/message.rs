@@ -13,9 +13,7 @@
 
 use alloc::vec::Vec;
 use bytes::Bytes;
-use quorate_types::{Epoch, Frame, Role, ServerId, Zxid};
-
-use crate::members::Members;
+use quorate_types::{Epoch, Frame, Members, Role, ServerId, Zxid};
 
 /// One session between two servers. The shell chooses the number and never uses it again in the life of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,9 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use quorate_types::codec::{DecodeError, Reader};
-use quorate_types::{Frame, FrameKind, ServerId, Zxid};
-
-use crate::members::{Member, Members};
+use quorate_types::{Frame, FrameKind, Member, Members, ServerId, Zxid};
 
 /// The configurations that are active: one, or two during the joint phase of a reconfiguration. None at all on a server
 /// that knows no history yet: nothing is a quorum then.
@@ -101,6 +99,12 @@ impl Configs {
     #[must_use]
     pub fn servers(&self) -> BTreeMap<ServerId, Member> {
         self.0.iter().flat_map(|members| members.servers.clone()).collect()
+    }
+
+    /// The configuration that is in force, or, while another one is being introduced, that is being left.
+    #[must_use]
+    pub fn present(&self) -> Option<&Members> {
+        self.0.first()
     }
 
     /// The newest configuration, if there is one.

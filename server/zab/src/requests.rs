@@ -3,11 +3,10 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use quorate_types::{FrameKind, ServerId, Zxid};
+use quorate_types::{FrameKind, Member, ServerId, Zxid};
 
 use crate::leading::reconfig::NotReconfigured;
 use crate::leading::transfer::NotTransferred;
-use crate::members::Member;
 use crate::message::{ConnectionId, Digest};
 use crate::output::Output;
 use crate::zab::{State, Zab};

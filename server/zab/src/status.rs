@@ -1,10 +1,9 @@
 //! What is so at a server, for whoever wants to know.
 
 use alloc::collections::BTreeMap;
-use quorate_types::{Epoch, Role, ServerId, Zxid};
+use quorate_types::{Epoch, Member, Role, ServerId, Zxid};
 
 use crate::history::History;
-use crate::members::Member;
 use crate::message::Standing;
 use crate::output::Promise;
 use crate::zab::{Phase, State, Zab};

@@ -1,6 +1,7 @@
 //! The command line, run as its users run it: the real program against a real server.
 
 mod changes;
+mod ensembles;
 mod exports;
 mod failures;
 mod watching;
@@ -29,6 +30,9 @@ const COMMANDS: &[&str] = &[
     "export",
     "import",
     "status",
+    "members",
+    "reconfig",
+    "transfer-leadership",
 ];
 
 /// The command line of one server.

@@ -60,6 +60,15 @@ fn zkclis_flags_are_understood() {
         "export /a --format json --ephemerals",
         "import - --to /b --existing skip --dry-run",
         "status",
+        "members",
+        "reconfig --add 4=a:1,5=a:2:observer --remove 1,2 --if-version 0x3",
+        "reconfig -add 4=a:1 -remove 1,2 -v 100000002",
+        "reconfig -s -v 5 -members 1=a:1,2=a:2",
+        "reconfig -m 1=a:1",
+        "reconfig -file members.txt",
+        "reconfig -f members.txt --output json",
+        "transfer-leadership",
+        "transfer-leadership 254",
     ] {
         parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
@@ -86,6 +95,12 @@ fn what_makes_no_sense_is_refused() {
         "deleteall /a -b 0",
         "deleteall /a -b 5000",
         "get /a --timeout never",
+        "reconfig --add 4=nonsense",
+        "reconfig --add 4=a:1 --members 1=a:1",
+        "reconfig --members 1=a:1 --file x",
+        "reconfig --remove 0",
+        "reconfig --add 4=a:1 -v x",
+        "transfer-leadership 0",
         "frobnicate",
     ] {
         assert!(parse(line).is_err(), "{line}");

@@ -2,9 +2,10 @@
 
 use clap::Args;
 use comfy_table::{Table, presets};
-use quorate_client::{Client, Member, Status as ServerStatus};
+use quorate_client::{Client, Status as ServerStatus};
 use serde::Serialize;
 
+use super::members::{self, MemberDocument};
 use crate::document::hex;
 use crate::exit::Failure;
 use crate::printer::Printer;
@@ -38,19 +39,6 @@ struct StatusDocument<'a> {
     history_zxid: String,
     disk_full: bool,
     members: Vec<MemberDocument>,
-}
-
-#[derive(Debug, Serialize)]
-struct MemberDocument {
-    server_id: u32,
-    role: &'static str,
-    zxid: String,
-}
-
-impl From<&Member> for MemberDocument {
-    fn from(member: &Member) -> MemberDocument {
-        MemberDocument { server_id: member.server_id, role: member.role.as_str(), zxid: hex(member.zxid) }
-    }
 }
 
 impl<'a> StatusDocument<'a> {
@@ -93,7 +81,7 @@ impl Status {
         table(&document).lines().try_for_each(|line| printer.line(line.trim_end()))?;
         if document.members.len() > 1 {
             printer.line("")?;
-            members_table(&document.members).lines().try_for_each(|line| printer.line(line.trim_end()))?;
+            members::print_table(&document.members, printer)?;
         }
         Ok(())
     }
@@ -128,15 +116,6 @@ fn table(status: &StatusDocument<'_>) -> Table {
     ];
     for (name, value) in rows {
         table.add_row([name.to_owned(), value]);
-    }
-    table
-}
-
-fn members_table(members: &[MemberDocument]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["server", "role", "zxid"]);
-    for member in members {
-        table.add_row([member.server_id.to_string(), member.role.to_owned(), member.zxid.clone()]);
     }
     table
 }

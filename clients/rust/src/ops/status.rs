@@ -1,49 +1,11 @@
-//! `GetStatus`: what the server that is asked is, does and holds.
+//! `Status`: what the server that is asked is, does and holds.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use quorate_proto::v1;
 
-use crate::{Client, Error, Header, Role};
-
-/// A question for a server's status that is being put together; awaiting it asks. See [`Client::status`].
-#[must_use = "the status is asked for when this is awaited"]
-#[derive(Clone, Debug)]
-pub struct GetStatus {
-    client: Client,
-    timeout: Option<Duration>,
-}
-
-impl GetStatus {
-    pub(crate) fn new(client: &Client) -> GetStatus {
-        GetStatus { client: client.clone(), timeout: None }
-    }
-
-    /// How long to wait for the answer.
-    pub fn timeout(mut self, timeout: Duration) -> GetStatus {
-        self.timeout = Some(timeout);
-        self
-    }
-
-    /// Asks.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn send(self) -> Result<Status, Error> {
-        self.client.ask_status(self.timeout).await.map(Status::from)
-    }
-}
-
-impl IntoFuture for GetStatus {
-    type Output = Result<Status, Error>;
-    type IntoFuture = BoxFuture<'static, Self::Output>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.send())
-    }
-}
+use crate::{Header, Member};
 
 /// What a server is, does and holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,23 +48,10 @@ pub struct Status {
     pub members: Vec<Member>,
 }
 
-/// One server of the ensemble.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Its id.
-    pub server_id: u32,
-    /// What it does.
-    pub role: Role,
-    /// The last txn that it has applied, as far as the server that was asked knows.
-    pub zxid: u64,
-}
-
 impl From<v1::StatusResponse> for Status {
     fn from(status: v1::StatusResponse) -> Status {
         let state = status.state.unwrap_or_default();
         let storage = status.storage.unwrap_or_default();
-        let member =
-            |member: v1::Member| Member { server_id: member.server_id, role: member.role().into(), zxid: member.zxid };
         Status {
             header: status.header.as_ref().map(Header::from).unwrap_or_default(),
             version: status.version,
@@ -121,7 +70,7 @@ impl From<v1::StatusResponse> for Status {
             watches: status.watches,
             streams: status.streams,
             history_zxid: status.history_zxid,
-            members: status.members.into_iter().map(member).collect(),
+            members: status.members.into_iter().map(Member::from).collect(),
         }
     }
 }

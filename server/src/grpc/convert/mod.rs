@@ -1,6 +1,7 @@
 //! The contract's messages as the core's words, and back. Nothing is decided here but whether a message is well
 //! formed; data and paths are moved, never copied.
 
+mod members;
 mod read;
 mod refusal;
 mod reply;
@@ -10,6 +11,7 @@ mod tests;
 mod watch;
 mod write;
 
+pub(super) use members::{ensemble, members, reconfigure, reconfigured, transfer_leadership, transferred};
 pub(super) use read::{
     count_descendants, exists, get, get_acl, get_ephemerals, list_children, multi_read, stream_tree, sync,
 };

@@ -36,7 +36,10 @@ impl Shape {
             | Op::Touch
             | Op::Watch(_)
             | Op::StreamTree { .. }
-            | Op::Status => Shape::Plain,
+            | Op::Status
+            | Op::Members
+            | Op::Reconfigure { .. }
+            | Op::TransferLeadership { .. } => Shape::Plain,
         }
     }
 }
@@ -74,7 +77,13 @@ pub(in crate::grpc) fn channel_result(response: Response, shape: &Shape) -> v1::
         Reply::Session { .. } => answer::open(reply, shape, None).map(To::Open),
         Reply::Touched { .. } => answer::keep_alive(reply, shape, None).map(To::KeepAlive),
         Reply::SessionClosed => answer::close(reply, shape, None).map(To::Close),
-        Reply::Checked | Reply::WatchDone | Reply::TreeStreamed { .. } | Reply::Status(_) => None,
+        Reply::Checked
+        | Reply::WatchDone
+        | Reply::TreeStreamed { .. }
+        | Reply::Status(_)
+        | Reply::Ensemble(_)
+        | Reply::Reconfigured(_)
+        | Reply::LeadershipTransferred { .. } => None,
     };
     converted.unwrap_or_else(|| To::Error(error::message(&mismatch())))
 }
@@ -237,7 +246,10 @@ fn member(response: Response, sets_data: bool) -> v1::multi_result::Result {
         | Reply::SessionClosed
         | Reply::WatchDone
         | Reply::TreeStreamed { .. }
-        | Reply::Status(_) => None,
+        | Reply::Status(_)
+        | Reply::Ensemble(_)
+        | Reply::Reconfigured(_)
+        | Reply::LeadershipTransferred { .. } => None,
     };
     converted.unwrap_or_else(|| To::Error(error::message(&mismatch())))
 }

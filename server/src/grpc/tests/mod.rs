@@ -1,6 +1,7 @@
 //! The door, from the bytes of a real HTTP/2 client to a replica that does as the test says.
 
 mod channel;
+mod cluster;
 mod limits;
 mod script;
 mod streams;

@@ -6,12 +6,10 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use prost::Message;
 use quorate_proto::v1;
-use quorate_proto::v1::cluster_service_client::ClusterServiceClient;
 use quorate_proto::v1::session_service_client::SessionServiceClient;
 use quorate_proto::v1::znode_service_client::ZnodeServiceClient;
 use quorate_types::{
-    Code, Consistency, Error, Op, Path, ReadOp, Reply, RequestId, ServerId, SessionId, SessionSecret, Stat, Status,
-    WriteOp, Zxid,
+    Code, Consistency, Error, Op, Path, ReadOp, Reply, RequestId, SessionId, SessionSecret, Stat, WriteOp, Zxid,
 };
 use tonic::metadata::{BinaryMetadataValue, MetadataValue};
 use tonic_types::StatusExt;
@@ -182,23 +180,6 @@ async fn a_multi_tells_what_became_of_each_operation() {
     assert!(response.committed);
     let outcomes: Vec<_> = response.results.into_iter().map(|one| one.result.unwrap()).collect();
     assert!(matches!(outcomes[..], [Outcome::SetData(_), Outcome::SetAcl(_), Outcome::Check(_)]), "{outcomes:?}");
-}
-
-#[tokio::test]
-async fn status_tells_of_the_replica() {
-    let (mut script, client) = Script::connected().await;
-    let mut cluster = ClusterServiceClient::new(client);
-    let replica = async {
-        let (tag, request) = script.call().await;
-        assert_eq!(request.op, Op::Status);
-        let status = Status { serving: true, leader: ServerId(1), znodes: 12, digest: 1, ..Status::default() };
-        script.answer(tag, Zxid(6), Ok(Reply::Status(Box::new(status))));
-    };
-    let (response, ()) = tokio::join!(cluster.status(v1::StatusRequest {}), replica);
-    let response = response.unwrap().into_inner();
-    assert!(response.serving && response.leader_id == 1 && response.header.is_some());
-    let state = response.state.unwrap();
-    assert_eq!((state.znodes, state.digest.len(), state.digest[15]), (12, 16, 1));
 }
 
 /// The paths of all methods of the contract.

@@ -219,8 +219,11 @@ impl Pending {
             | Op::Touch
             | Op::Watch(_)
             | Op::StreamTree { .. }
-            | Op::Status => {
-                Err(Error::new(Code::Internal, "a request that changes nothing was brought to the leader as a write"))
+            | Op::Status
+            | Op::Members
+            | Op::Reconfigure { .. }
+            | Op::TransferLeadership { .. } => {
+                Err(Error::new(Code::Internal, "a request that changes no znode was brought to the leader as a write"))
             }
         }
     }

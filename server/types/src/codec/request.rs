@@ -1,10 +1,11 @@
-//! The binary form of a write, in which a follower passes it on to its leader. Reads never leave the server that was
-//! asked, and have none.
+//! The binary form of what a follower passes on to its leader: writes, and what concerns the ensemble. Reads never leave
+//! the server that was asked, and have none.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::BufMut;
 
+use crate::codec::members::{change, flag, put_change, server};
 use crate::codec::{self, DecodeError, Reader};
 use crate::{
     AclEntry, Caller, CreateMode, Identity, Op, Path, Perms, Precondition, Request, RequestId, SessionId,
@@ -14,10 +15,10 @@ use crate::{
 /// Identities of one caller: doors establish a few.
 const IDENTITIES_MAX: usize = 64;
 
-/// Appends a write. Its deadline is left to the caller: clocks differ.
+/// Appends a request. Its deadline is left to the caller: clocks differ.
 ///
 /// # Panics
-/// If the request is no write.
+/// If the request is a read, or what else the server answers by itself.
 pub fn put_request(out: &mut Vec<u8>, request: &Request) {
     out.put_u32_le(request.caller.identities.len() as u32);
     for identity in &request.caller.identities {
@@ -44,7 +45,7 @@ pub fn put_request(out: &mut Vec<u8>, request: &Request) {
     put_op(out, &request.op);
 }
 
-/// Takes a write off a reader; it has no deadline, and asks for no `min_zxid`.
+/// Takes a request off a reader; it has no deadline, and asks for no `min_zxid`.
 ///
 /// # Errors
 /// [`DecodeError`] for anything that [`put_request`] does not write.
@@ -83,6 +84,9 @@ const MULTI: u8 = 2;
 const DELETE_TREE: u8 = 3;
 const OPEN_SESSION: u8 = 4;
 const CLOSE_SESSION: u8 = 5;
+const MEMBERS: u8 = 6;
+const RECONFIGURE: u8 = 7;
+const TRANSFER_LEADERSHIP: u8 = 8;
 
 fn put_op(out: &mut Vec<u8>, op: &Op) {
     match op {
@@ -106,6 +110,23 @@ fn put_op(out: &mut Vec<u8>, op: &Op) {
             out.put_slice(&secret.0);
         }
         Op::CloseSession => out.put_u8(CLOSE_SESSION),
+        Op::Members => out.put_u8(MEMBERS),
+        Op::Reconfigure { change, if_version } => {
+            out.put_u8(RECONFIGURE);
+            put_change(out, change);
+            match if_version {
+                None => out.put_u8(0),
+                Some(version) => {
+                    out.put_u8(1);
+                    out.put_u64_le(version.0);
+                }
+            }
+        }
+        Op::TransferLeadership { target } => {
+            out.put_u8(TRANSFER_LEADERSHIP);
+            // No server has the id 0.
+            out.put_u8(target.map_or(0, |target| target.0));
+        }
         Op::Read { .. }
         | Op::MultiRead(_)
         | Op::Sync
@@ -113,7 +134,7 @@ fn put_op(out: &mut Vec<u8>, op: &Op) {
         | Op::Touch
         | Op::Watch(_)
         | Op::StreamTree { .. }
-        | Op::Status => panic!("{op:?} is no write"),
+        | Op::Status => panic!("{op:?} is nobody else's concern"),
     }
 }
 
@@ -134,6 +155,19 @@ fn op(reader: &mut Reader) -> Result<Op, DecodeError> {
         DELETE_TREE => Op::DeleteTree { path: path(reader)?, max: reader.u32()? },
         OPEN_SESSION => Op::OpenSession { timeout_ms: reader.u32()?, secret: secret(reader)? },
         CLOSE_SESSION => Op::CloseSession,
+        MEMBERS => Op::Members,
+        RECONFIGURE => {
+            let change = change(reader)?;
+            let if_version = if flag(reader)? { Some(reader.zxid()?) } else { None };
+            Op::Reconfigure { change, if_version }
+        }
+        TRANSFER_LEADERSHIP => {
+            let target = match reader.u8()? {
+                0 => None,
+                id => Some(server(id)?),
+            };
+            Op::TransferLeadership { target }
+        }
         _ => return Err(DecodeError::Invalid("operation")),
     })
 }
@@ -210,14 +244,6 @@ fn write(reader: &mut Reader) -> Result<WriteOp, DecodeError> {
 
 fn path(reader: &mut Reader) -> Result<Path, DecodeError> {
     Path::new(reader.text()?).map_err(|_| DecodeError::Invalid("path"))
-}
-
-fn flag(reader: &mut Reader) -> Result<bool, DecodeError> {
-    match reader.u8()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(DecodeError::Invalid("flag")),
-    }
 }
 
 fn put_entries(out: &mut Vec<u8>, acl: &[AclEntry]) {

@@ -1,10 +1,12 @@
-//! The binary form of the answer to a write: as it is remembered, and as a leader gives it to the server that was asked.
+//! The binary form of an answer: as that to a write is remembered, and as a leader gives it to the server that was asked.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::BufMut;
 
+use crate::codec::members::{ensemble, put_ensemble};
 use crate::codec::{self, DecodeError, Reader};
-use crate::{Code, Error, Reply, Response, SessionId, limits};
+use crate::{Code, Error, Members, Reply, Response, ServerId, SessionId, limits};
 
 const ERROR: u8 = 0;
 const CREATED: u8 = 1;
@@ -15,11 +17,14 @@ const CHECKED: u8 = 5;
 const RESULTS: u8 = 6;
 const SESSION: u8 = 7;
 const SESSION_CLOSED: u8 = 8;
+const ENSEMBLE: u8 = 9;
+const RECONFIGURED: u8 = 10;
+const LEADERSHIP_TRANSFERRED: u8 = 11;
 
-/// Appends the answer to a write.
+/// Appends an answer.
 ///
 /// # Panics
-/// If it answers no write.
+/// If it answers what no leader was asked for.
 pub fn put_response(out: &mut Vec<u8>, response: Result<&Reply, &Error>) {
     match response {
         Ok(Reply::Multi(results)) => {
@@ -66,11 +71,23 @@ fn put_single(out: &mut Vec<u8>, response: Result<&Reply, &Error>) {
             out.put_u32_le(*timeout_ms);
         }
         Ok(Reply::SessionClosed) => out.put_u8(SESSION_CLOSED),
-        Ok(other) => panic!("{other:?} answers no write"),
+        Ok(Reply::Ensemble(ensemble)) => {
+            out.put_u8(ENSEMBLE);
+            put_ensemble(out, ensemble);
+        }
+        Ok(Reply::Reconfigured(members)) => {
+            out.put_u8(RECONFIGURED);
+            members.encode(out);
+        }
+        Ok(Reply::LeadershipTransferred { leader }) => {
+            out.put_u8(LEADERSHIP_TRANSFERRED);
+            out.put_u8(leader.0);
+        }
+        Ok(other) => panic!("{other:?} is no leader's answer"),
     }
 }
 
-/// Takes the answer to a write off a reader.
+/// Takes an answer off a reader.
 ///
 /// # Errors
 /// [`DecodeError`] for anything that [`put_response`] does not write.
@@ -109,6 +126,9 @@ fn single(tag: u8, reader: &mut Reader) -> Result<Response, DecodeError> {
         CHECKED => Ok(Reply::Checked),
         SESSION => Ok(Reply::Session { id: SessionId(reader.u64()?), timeout_ms: reader.u32()? }),
         SESSION_CLOSED => Ok(Reply::SessionClosed),
+        ENSEMBLE => Ok(Reply::Ensemble(Box::new(ensemble(reader)?))),
+        RECONFIGURED => Ok(Reply::Reconfigured(Members::decode(reader)?)),
+        LEADERSHIP_TRANSFERRED => Ok(Reply::LeadershipTransferred { leader: ServerId(reader.u8()?) }),
         _ => return Err(DecodeError::Invalid("answer")),
     })
 }

@@ -8,10 +8,9 @@ mod tally;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use quorate_types::{Epoch, Role, ServerId};
+use quorate_types::{Epoch, Members, Role, ServerId};
 
 use crate::local::{Belief, Local};
-use crate::members::Members;
 use crate::message::{Notification, Vote};
 use crate::output::Output;
 use crate::zab::Turn;

@@ -160,10 +160,12 @@ impl Follower {
                 out.extend(ids.into_iter().map(|id| Output::ReadIndex { id, zxid }));
                 None
             }
-            Message::Handoff { target, .. } => Some(match target == local.me() {
-                true => Turn::Lead,
-                false => Turn::FollowNext(target),
-            }),
+            Message::Handoff { target, .. } if target == local.me() => {
+                // Everybody was told to follow this server: whom they wanted before says nothing any more.
+                local.links.forget_heard();
+                Some(Turn::Lead)
+            }
+            Message::Handoff { target, .. } => Some(Turn::FollowNext(target)),
             Message::ToLearner { payload, .. } => {
                 out.push(Output::FromLeader(payload));
                 None

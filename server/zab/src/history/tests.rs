@@ -3,10 +3,9 @@
 use std::vec;
 use std::vec::Vec;
 
-use quorate_types::ServerId;
+use quorate_types::{Members, ServerId};
 
 use super::*;
-use crate::members::Members;
 
 fn z(epoch: u32, counter: u32) -> Zxid {
     Zxid::new(Epoch(epoch), counter)
@@ -119,6 +118,18 @@ fn the_common_prefix_ends_in_the_newest_common_epoch() {
     check(&[(1, 5), (3, 4), (6, 0)], Some(z(6, 0)));
     check(&[(2, 0)], None);
     check(&[], None);
+}
+
+#[test]
+fn records_are_counted_across_epochs() {
+    let history = history(&[(1, 9), (4, 2)]);
+    let check = |after, through, expected| assert_eq!(history.records_between(after, through), expected);
+    check(z(1, 3), z(1, 9), 6);
+    check(z(1, 9), z(4, 0), 1);
+    check(z(1, 3), z(4, 2), 9);
+    check(z(4, 2), z(4, 2), 0);
+    check(z(4, 2), z(1, 9), 0);
+    check(Zxid::ZERO, z(1, 0), 1);
 }
 
 #[test]

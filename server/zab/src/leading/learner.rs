@@ -40,6 +40,8 @@ pub(crate) struct Learner {
     pub(crate) heard_ms: u64,
     /// When its synchronization, or what it has durably, last got on; or when it last owed nothing.
     pub(crate) moved_ms: u64,
+    /// How long the last ping and its answer took.
+    pub(crate) latency_ms: Option<u64>,
     progress: u64,
     /// What was sent and not acknowledged: the last zxid of each append, and its bytes.
     in_flight: VecDeque<(Zxid, usize, usize)>,
@@ -89,6 +91,7 @@ impl Learner {
             answered_ping: 0,
             heard_ms: now_ms,
             moved_ms: now_ms,
+            latency_ms: None,
             progress: 0,
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,

@@ -10,6 +10,7 @@
 //! | `read_index` | what a linearizable read has to wait for |
 //! | `reconfig` | how the ensemble changes |
 //! | `transfer` | how leadership is handed over |
+//! | `timeline`, `view` | what is known of the learners' lags and latencies, for whoever wants to know |
 
 mod broadcast;
 mod discovery;
@@ -18,7 +19,9 @@ mod read_index;
 pub(crate) mod reconfig;
 mod supervision;
 mod synchronization;
+mod timeline;
 pub(crate) mod transfer;
+mod view;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -26,6 +29,7 @@ use quorate_types::{Epoch, Role, ServerId, Zxid};
 
 use self::learner::{Answer, Learner};
 use self::read_index::Reads;
+use self::timeline::Timeline;
 use self::transfer::Transfer;
 use crate::links::FollowerInfo;
 use crate::local::{Belief, Local};
@@ -53,6 +57,7 @@ pub(crate) struct Leader {
     /// The last ping.
     ping: u64,
     ping_at_ms: u64,
+    timeline: Timeline,
     reads: Reads,
     transfer: Option<Transfer>,
     /// Those whom the last configuration does not name any more, and the record that made it final.
@@ -92,6 +97,7 @@ impl Leader {
             needs_epoch: None,
             ping: 0,
             ping_at_ms: local.now_ms,
+            timeline: Timeline::default(),
             reads: Reads::default(),
             transfer: None,
             removed: BTreeMap::new(),
@@ -174,6 +180,7 @@ impl Leader {
             }
             Message::Pong { epoch, seq, progress, .. } => {
                 if Some(epoch) == learner.asked {
+                    learner.latency_ms = self.timeline.since_ping_ms(seq, local.now_ms).or(learner.latency_ms);
                     learner.ponged(seq, progress, local.now_ms);
                     self.heard(connection, local);
                     self.confirm_reads(local, out);

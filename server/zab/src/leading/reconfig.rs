@@ -3,11 +3,10 @@
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use quorate_types::{FrameKind, ServerId, Zxid};
+use quorate_types::{FrameKind, Member, Members, ServerId, Zxid};
 
 use super::{Leader, Stage};
 use crate::local::Local;
-use crate::members::{Member, Members};
 use crate::message::{ConnectionId, Refusal};
 use crate::output::Output;
 use crate::quorum::Configs;
@@ -68,7 +67,7 @@ impl Leader {
     }
 
     /// Whether a server could vote at once without anybody having to wait for it.
-    fn is_ready(&self, server: ServerId, local: &Local) -> bool {
+    pub(super) fn is_ready(&self, server: ServerId, local: &Local) -> bool {
         let lag_max = local.config.limits.joiner_lag_max;
         let keeps_up = |matched: Zxid| {
             matched.epoch() == local.commit.epoch()

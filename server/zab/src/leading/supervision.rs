@@ -48,6 +48,7 @@ impl Leader {
     pub(super) fn ping_all(&mut self, local: &Local, out: &mut Vec<Output>) {
         self.ping += 1;
         let (seq, commit, digest) = (self.ping, local.commit, local.digest);
+        self.timeline.pinged(seq, commit, local.now_ms);
         for connection in self.learners.keys() {
             self.say(*connection, local, out, |epoch| Message::Ping { epoch, seq, commit, digest });
         }

@@ -1,9 +1,11 @@
-//! Every write has one encoding, and no bytes make the decoder panic.
+//! Every request that is passed on has one encoding, and no bytes make the decoder panic.
 
+use alloc::collections::BTreeMap;
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::{MemberRole, MembersChange, NewMember, ServerId};
 
 fn any_path() -> impl Strategy<Value = Path> {
     "(/[a-z]{1,6}){1,3}".prop_map(|path| Path::new(path).unwrap())
@@ -55,6 +57,25 @@ fn any_write() -> impl Strategy<Value = WriteOp> {
     ]
 }
 
+fn any_server() -> impl Strategy<Value = ServerId> {
+    (1..=254u8).prop_map(ServerId)
+}
+
+fn any_new_members() -> impl Strategy<Value = BTreeMap<ServerId, NewMember>> {
+    let role = prop_oneof![Just(MemberRole::Participant), Just(MemberRole::Observer)];
+    let member = (role, prop::option::of(prop::collection::vec(any::<u8>(), 0..20)))
+        .prop_map(|(role, address)| NewMember { role, address: address.map(Bytes::from) });
+    prop::collection::btree_map(any_server(), member, 0..4)
+}
+
+fn any_change() -> impl Strategy<Value = MembersChange> {
+    prop_oneof![
+        any_new_members().prop_map(MembersChange::Whole),
+        (any_new_members(), prop::collection::btree_set(any_server(), 0..4))
+            .prop_map(|(add, remove)| MembersChange::Steps { add, remove }),
+    ]
+}
+
 fn any_op() -> impl Strategy<Value = Op> {
     prop_oneof![
         any_write().prop_map(Op::Write),
@@ -63,6 +84,10 @@ fn any_op() -> impl Strategy<Value = Op> {
         (any::<u32>(), any::<[u8; 16]>())
             .prop_map(|(timeout_ms, secret)| Op::OpenSession { timeout_ms, secret: SessionSecret(secret) }),
         Just(Op::CloseSession),
+        Just(Op::Members),
+        (any_change(), prop::option::of(any::<u64>()))
+            .prop_map(|(change, version)| Op::Reconfigure { change, if_version: version.map(Zxid) }),
+        prop::option::of(any_server()).prop_map(|target| Op::TransferLeadership { target }),
     ]
 }
 
@@ -83,7 +108,7 @@ fn any_request() -> impl Strategy<Value = Request> {
 
 proptest! {
     #[test]
-    fn a_write_survives_its_encoding(request in any_request(), cut in any::<prop::sample::Index>()) {
+    fn a_request_survives_its_encoding(request in any_request(), cut in any::<prop::sample::Index>()) {
         let mut bytes = Vec::new();
         put_request(&mut bytes, &request);
         let mut reader = Reader::new(Bytes::from(bytes.clone()));
@@ -109,4 +134,19 @@ fn a_sequential_create_keeps_its_prefix() {
     let mut bytes = Vec::new();
     put_request(&mut bytes, &asked);
     assert_eq!(super::request(&mut Reader::new(Bytes::from(bytes))), Ok(asked));
+}
+
+#[test]
+fn servers_that_cannot_be_are_refused() {
+    let transfer = |target: u8| [&[0; 6][..], &[TRANSFER_LEADERSHIP, target]].concat();
+    let decode = |bytes: Vec<u8>| super::request(&mut Reader::new(Bytes::from(bytes))).map(|request| request.op);
+    assert_eq!(decode(transfer(0)), Ok(Op::TransferLeadership { target: None }));
+    assert_eq!(decode(transfer(254)), Ok(Op::TransferLeadership { target: Some(ServerId(254)) }));
+    assert_eq!(decode(transfer(255)), Err(DecodeError::Invalid("server id")));
+
+    let change = |change: &[u8]| [&[0; 6][..], &[RECONFIGURE], change, &[0]].concat();
+    let twice = [2, 0, 0, 0, 0, 2, 0, 0, 0, 7, 7];
+    assert_eq!(decode(change(&twice)), Err(DecodeError::Invalid("server named twice")));
+    let long = [&[1, 1, 0, 0, 0, 7, 1, 1, 1, 0x10, 0, 0][..], &[0; 4_097]].concat();
+    assert_eq!(decode(change(&long)), Err(DecodeError::Invalid("length of an address")));
 }

@@ -1,11 +1,68 @@
-//! Every answer to a write has one encoding, and no bytes make the decoder panic.
+//! Every answer of a leader has one encoding, and no bytes make the decoder panic.
 
 use alloc::string::String;
+use alloc::vec;
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Stat, Zxid};
+use crate::{Ensemble, Epoch, Member, MemberRole, MemberState, MemberStatus, ServerId, Stat, Zxid};
+
+fn any_role() -> impl Strategy<Value = MemberRole> {
+    prop_oneof![Just(MemberRole::Participant), Just(MemberRole::Observer)]
+}
+
+fn any_member() -> impl Strategy<Value = MemberStatus> {
+    let state = prop_oneof![
+        Just(MemberState::Unknown),
+        Just(MemberState::Unreachable),
+        Just(MemberState::Looking),
+        Just(MemberState::Following),
+        Just(MemberState::Leading),
+        Just(MemberState::Observing),
+    ];
+    let about = (1..=254u8, prop::option::of(any_role()), prop::collection::vec(any::<u8>(), 0..9), state);
+    let number = || prop::option::of(any::<u64>());
+    (about, any::<(bool, bool)>(), number(), number(), number(), number()).prop_map(
+        |((server, role, address, state), (is_amnesiac, is_synchronizing), zxid, behind, lag_ms, latency_ms)| {
+            let (server, address, zxid) = (ServerId(server), address.into(), zxid.map(Zxid));
+            MemberStatus {
+                server,
+                role,
+                address,
+                state,
+                is_amnesiac,
+                is_synchronizing,
+                zxid,
+                behind,
+                lag_ms,
+                latency_ms,
+            }
+        },
+    )
+}
+
+fn any_ensemble() -> impl Strategy<Value = Ensemble> {
+    let pending = prop::option::of(any::<u64>());
+    (any::<[u8; 3]>(), any::<u32>(), any::<u64>(), pending, prop::collection::vec(any_member(), 0..4)).prop_map(
+        |([told_by, leader, quorum], epoch, version, pending, members)| Ensemble {
+            told_by: ServerId(told_by),
+            leader: ServerId(leader),
+            epoch: Epoch(epoch),
+            version: Zxid(version),
+            pending: pending.map(Zxid),
+            quorum,
+            members,
+        },
+    )
+}
+
+fn any_members() -> impl Strategy<Value = Members> {
+    let member = (any_role(), prop::collection::vec(any::<u8>(), 0..9))
+        .prop_map(|(role, address)| Member { role, address: address.into() });
+    let servers = prop::collection::btree_map((1..=254u8).prop_map(ServerId), member, 0..4);
+    (any::<u64>(), servers).prop_map(|(version, servers)| Members { version: Zxid(version), servers })
+}
 
 fn any_single() -> impl Strategy<Value = Response> {
     let stat = || any::<u64>().prop_map(|zxid| Stat { mzxid: Zxid(zxid), ..Stat::default() });
@@ -24,6 +81,9 @@ fn any_single() -> impl Strategy<Value = Response> {
         Just(Ok(Reply::Checked)),
         (any::<u64>(), any::<u32>()).prop_map(|(id, timeout_ms)| Ok(Reply::Session { id: SessionId(id), timeout_ms })),
         Just(Ok(Reply::SessionClosed)),
+        any_ensemble().prop_map(|ensemble| Ok(Reply::Ensemble(Box::new(ensemble)))),
+        any_members().prop_map(|members| Ok(Reply::Reconfigured(members))),
+        any::<u8>().prop_map(|leader| Ok(Reply::LeadershipTransferred { leader: ServerId(leader) })),
     ]
 }
 
@@ -45,7 +105,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(prop_oneof![0..9u8, any::<u8>()], 0..200)) {
+    fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(prop_oneof![0..12u8, any::<u8>()], 0..200)) {
         let _ = response(&mut Reader::new(Bytes::from(bytes)));
     }
 }

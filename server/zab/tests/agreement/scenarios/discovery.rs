@@ -72,3 +72,24 @@ fn a_handover_to_a_server_that_does_not_answer_costs_an_election_or_nothing() {
         propose(&mut world, leader, 1);
     }
 }
+
+/// What the old leader, or anybody, has said while it led must not make the new one give up before they have come.
+#[test]
+fn leadership_goes_back_and_forth_whatever_was_said_before() {
+    for seed in 0..20 {
+        for voters in [&[1, 2][..], &[1, 2, 3]] {
+            let mut world = World::new(seed, Make::of(voters));
+            start(&mut world, &voters.iter().map(|id| ServerId(*id)).collect::<Vec<_>>());
+            settle(&mut world);
+            for target in [ONE, TWO, ONE, TWO] {
+                let leader = world.leader().unwrap();
+                if leader == target {
+                    continue;
+                }
+                world.with(leader, |zab, _| zab.transfer(Some(target))).unwrap().unwrap();
+                world.run(50);
+                assert_eq!(settle(&mut world), target, "seed {seed}, {voters:?}");
+            }
+        }
+    }
+}

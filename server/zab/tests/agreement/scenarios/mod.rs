@@ -7,6 +7,7 @@ mod elections;
 mod histories;
 mod membership;
 mod service;
+mod view;
 
 use quorate_types::{ServerId, Zxid};
 

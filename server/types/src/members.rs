@@ -1,13 +1,12 @@
 //! `Members`: one configuration of the ensemble, as it stands in the log.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use quorate_types::codec::{DecodeError, Reader};
-use quorate_types::{ServerId, Zxid};
 
-/// Bytes of one server's address data.
-pub const ADDRESS_BYTES_MAX: usize = 4_096;
+use crate::codec::{self, DecodeError, Reader};
+use crate::limits::ADDRESS_BYTES_MAX;
+use crate::{ServerId, Zxid};
 
 /// The servers of an ensemble.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +34,29 @@ pub enum MemberRole {
     Participant = 1,
     /// It learns what was decided.
     Observer = 2,
+}
+
+/// How a configuration is to become another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MembersChange {
+    /// These servers, and no others.
+    Whole(BTreeMap<ServerId, NewMember>),
+    /// The same servers but for these.
+    Steps {
+        /// They join, or become what is said here if they belong to it already.
+        add: BTreeMap<ServerId, NewMember>,
+        /// They leave, if they belong to it.
+        remove: BTreeSet<ServerId>,
+    },
+}
+
+/// What a server is to be in a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMember {
+    /// Whether it votes.
+    pub role: MemberRole,
+    /// How it is reached; `None` leaves that as it is, for a server that is a member already.
+    pub address: Option<Bytes>,
 }
 
 impl Members {
@@ -68,8 +90,8 @@ impl Members {
         }
     }
 
-    /// Reads the payload of a [`quorate_types::FrameKind::Reconfig`] record: the new configuration, and what
-    /// [`crate::Zab::reconfigure`] was given to go with it.
+    /// Reads the payload of a [`crate::FrameKind::Reconfig`] record: the new configuration, and what was given to go
+    /// with it.
     ///
     /// # Errors
     /// [`DecodeError`]
@@ -88,17 +110,9 @@ impl Members {
         let version = reader.zxid()?;
         let mut servers = BTreeMap::new();
         for _ in 0..reader.u8()? {
-            let server = ServerId(reader.u8()?);
-            let role = match reader.u8()? {
-                1 => MemberRole::Participant,
-                2 => MemberRole::Observer,
-                _ => return Err(DecodeError::Invalid("role of a member")),
-            };
-            let length = reader.u32()? as usize;
-            if length > ADDRESS_BYTES_MAX || !(ServerId::MIN..=ServerId::MAX).contains(&server) {
-                return Err(DecodeError::Invalid("member"));
-            }
-            if servers.insert(server, Member { role, address: reader.raw(length)? }).is_some() {
+            let server = codec::members::server(reader.u8()?)?;
+            let (role, address) = (codec::members::role(reader.u8()?)?, codec::members::address(reader)?);
+            if servers.insert(server, Member { role, address }).is_some() {
                 return Err(DecodeError::Invalid("member named twice"));
             }
         }
