@@ -37,6 +37,7 @@ impl<O> ClusterCall<O> {
 
 impl ClusterCall<Reconfigure> {
     /// The server joins, or becomes what is said here if it belongs to the ensemble already.
+    #[expect(clippy::should_implement_trait, reason = "nobody takes a change of the ensemble for a sum")]
     pub fn add(mut self, member: MemberSpec) -> ClusterCall<Reconfigure> {
         self.operation.add.push(member.into());
         self
