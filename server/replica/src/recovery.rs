@@ -150,6 +150,8 @@ impl Recovery {
         let commit = if is_alone { self.log.last() } else { commit };
         let zab_config = quorate_zab::Config {
             counter_soft_max: self.config.counter_soft_max,
+            timing: self.config.timing,
+            limits: self.config.window,
             ..quorate_zab::Config::new(me, founding)
         };
         let at_snapshot = base.position.zxid;

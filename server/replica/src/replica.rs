@@ -45,6 +45,10 @@ pub struct Config {
     pub snapshot_bytes: u64,
     /// See [`quorate_zab::Config::counter_soft_max`].
     pub counter_soft_max: u32,
+    /// How long agreement waits for what.
+    pub timing: quorate_zab::Timing,
+    /// How much of agreement may be under way.
+    pub window: quorate_zab::Limits,
 }
 
 impl Config {
@@ -61,6 +65,8 @@ impl Config {
             snapshot_records: limits::SNAPSHOT_RECORDS,
             snapshot_bytes: limits::SNAPSHOT_BYTES,
             counter_soft_max: quorate_zab::Config::COUNTER_SOFT_MAX,
+            timing: quorate_zab::Timing::default(),
+            window: quorate_zab::Limits::default(),
         }
     }
 }

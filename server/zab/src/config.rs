@@ -43,7 +43,7 @@ impl Config {
 }
 
 /// How long things may take, in milliseconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// Between two pings of a leader.
     pub ping_ms: u64,
@@ -84,7 +84,7 @@ impl Default for Timing {
 }
 
 /// How much may be under way, for each learner if not said otherwise.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of records in one append, unless a single record is larger.
     pub append_bytes_max: usize,
