@@ -68,7 +68,7 @@ impl Replica {
             }
             Output::ReadLog { token, after, bytes_max } => out.disk.push(DiskOp::Read { token, after, bytes_max }),
             Output::Deliver(frame) => self.deliver(&frame, now, out),
-            Output::Restored(position) => self.restored(position, now, out),
+            Output::Restored(position) => self.restored(position, out),
             Output::Established(epoch) => {
                 self.serving = Serving::Leading(epoch);
                 self.is_alone = self.zab.members().len() == 1;

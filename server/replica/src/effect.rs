@@ -153,6 +153,12 @@ pub enum SnapshotOp {
         /// Its znodes.
         znodes: u64,
     },
+    /// The snapshot that was received from a leader is the current generation since its [`DiskOp::Install`] is durable:
+    /// what was there before may go, and so may whatever was being written of it.
+    Adopt {
+        /// The state that it holds.
+        zxid: Zxid,
+    },
 }
 
 /// Something for a client.

@@ -10,7 +10,7 @@ use quorate_types::{Code, Error, Now, OutboxId, Request, Response, ServerId, Ses
 use quorate_zab::{ConnectionId, Digest, Position, SnapshotBase};
 
 use crate::commits::BARRIER_BYTES;
-use crate::effect::{Delivery, Effects, Halted, SessionEnd};
+use crate::effect::{Delivery, Effects, Halted, SessionEnd, SnapshotOp};
 use crate::history::History;
 use crate::limits;
 use crate::outbox::response_bytes;
@@ -260,7 +260,7 @@ impl Replica {
 
     /// The snapshot of a leader counts from now on: clients have to come again, and will be told what is not known of the
     /// time between.
-    pub(crate) fn restored(&mut self, position: Position, _now: Now, out: &mut Effects) {
+    pub(crate) fn restored(&mut self, position: Position, out: &mut Effects) {
         let Some(Received { base, tree }) = self.received.take() else {
             panic!("the snapshot at {position:?} counts, and was never received")
         };
@@ -272,6 +272,7 @@ impl Replica {
         self.tree = *tree;
         self.pending.clear();
         self.snapshotting.restart(position.zxid);
+        out.snapshot.push(SnapshotOp::Adopt { zxid: position.zxid });
         self.sessions.clear();
         self.begin_sessions();
         let history = History::new(position.zxid, self.config.history_bytes);

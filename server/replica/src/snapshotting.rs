@@ -101,6 +101,10 @@ impl Replica {
         now: Now,
         out: &mut Effects,
     ) {
+        if zxid <= self.snapshotting.newest {
+            // It was finished after its whole generation had been replaced by a snapshot that a leader has sent.
+            return;
+        }
         self.snapshotting.state = State::Idle;
         self.snapshotting.newest = zxid;
         self.step_zab(quorate_zab::Input::SnapshotTaken(Position { zxid, chain }), now, out);

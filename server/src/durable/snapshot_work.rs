@@ -1,7 +1,9 @@
 //! `SnapshotWork`: writes the state that the replica encodes, a chunk at a time.
 
 use quorate_replica::{DiskInput, SnapshotOp};
-use quorate_storage::{Disk, Position, SnapshotError, SnapshotFooter, SnapshotHeader, SnapshotWriter, Snapshots};
+use quorate_storage::{
+    Disk, Position, SnapshotDir, SnapshotError, SnapshotFooter, SnapshotHeader, SnapshotInfo, SnapshotWriter, Snapshots,
+};
 use quorate_types::ClusterId;
 
 /// The snapshots at work. Belongs to the snapshot thread.
@@ -9,11 +11,25 @@ pub struct SnapshotWork<D: Disk> {
     snapshots: Snapshots<D>,
     cluster: ClusterId,
     writer: Option<SnapshotWriter<D>>,
+    /// The snapshot that a leader has sent, for [`SnapshotOp::Adopt`].
+    received: Option<SnapshotInfo>,
 }
 
 impl<D: Disk> SnapshotWork<D> {
     pub(crate) fn new(snapshots: Snapshots<D>, cluster: ClusterId) -> SnapshotWork<D> {
-        SnapshotWork { snapshots, cluster, writer: None }
+        SnapshotWork { snapshots, cluster, writer: None, received: None }
+    }
+
+    /// Where the snapshots are, for those who send them to learners and receive them from a leader.
+    #[must_use]
+    pub fn dir(&self) -> &SnapshotDir<D> {
+        self.snapshots.dir()
+    }
+
+    /// Takes note of a snapshot that is complete and set aside, before the replica hears of it. Until it was adopted, or
+    /// its session has ended without an [`quorate_replica::DiskOp::Install`] of it, no other one may be received.
+    pub fn received(&mut self, info: SnapshotInfo) {
+        self.received = Some(info);
     }
 
     /// Carries out one operation, and says what the replica is to be told. What takes long is given up when `is_wanted`
@@ -55,6 +71,15 @@ impl<D: Disk> SnapshotWork<D> {
                     None
                 });
                 Ok(Some(DiskInput::SnapshotWritten { zxid, chain, oldest_kept }))
+            }
+            SnapshotOp::Adopt { zxid } => {
+                self.writer = None;
+                let info = self.received.take().filter(|info| info.position.zxid == zxid);
+                let info = info.unwrap_or_else(|| panic!("the snapshot at {zxid} was never received"));
+                if let Err(error) = self.snapshots.adopt(info) {
+                    tracing::warn!(error = %error, "what a received snapshot has replaced could not be removed");
+                }
+                Ok(None)
             }
         }
     }
