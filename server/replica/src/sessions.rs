@@ -27,6 +27,8 @@ struct Liveness {
     deadline_ms: u64,
     /// Its end was proposed: nothing revives it.
     closing: Option<Ending>,
+    /// It is in a bucket.
+    is_listed: bool,
     speaker: Option<OutboxId>,
     listeners: SmallVec<[OutboxId; 1]>,
 }
@@ -42,7 +44,7 @@ pub(crate) enum Ending {
 #[derive(Clone, Debug)]
 pub(crate) struct Sessions {
     live: Map<SessionId, Liveness>,
-    /// Bucket -> sessions whose deadline is to be looked at then. Each session that has not expired is in exactly one.
+    /// Bucket -> sessions whose deadline is to be looked at then. Each session whose end is not proposed is in exactly one.
     buckets: BTreeMap<u64, Vec<SessionId>>,
     /// The sessions' clock: monotonic time without the time during which this server stood still.
     clock_ms: u64,
@@ -71,11 +73,20 @@ impl Sessions {
     pub(crate) fn begin(&mut self, id: SessionId, timeout_ms: u32) {
         let deadline_ms = self.clock_ms + u64::from(timeout_ms);
         let liveness = self.live.entry(id).or_default();
-        // One whose end was proposed has left its bucket; if the proposal came to nothing, it begins anew.
-        let is_new = liveness.timeout_ms == 0 || liveness.closing.take() == Some(Ending::Expired);
+        // One whose end was proposed, by whomever, has left its bucket; if the proposal came to nothing, it begins anew.
+        liveness.closing = None;
         (liveness.timeout_ms, liveness.deadline_ms) = (u64::from(timeout_ms), deadline_ms);
-        if is_new {
+        if !core::mem::replace(&mut liveness.is_listed, true) {
             self.buckets.entry(bucket(deadline_ms)).or_default().push(id);
+        }
+    }
+
+    /// The session has expired, and its end cannot be proposed now: it is reported again.
+    pub(crate) fn postpone(&mut self, id: SessionId) {
+        let Some(liveness) = self.live.get_mut(&id) else { return };
+        liveness.closing = None;
+        if !core::mem::replace(&mut liveness.is_listed, true) {
+            self.buckets.entry(bucket(self.clock_ms)).or_default().push(id);
         }
     }
 
@@ -104,7 +115,10 @@ impl Sessions {
                 let Some(liveness) = self.live.get_mut(&id) else { continue };
                 if liveness.deadline_ms > clock_ms {
                     self.buckets.entry(bucket(liveness.deadline_ms)).or_default().push(id);
-                } else if liveness.closing.is_none() {
+                    continue;
+                }
+                liveness.is_listed = false;
+                if liveness.closing.is_none() {
                     liveness.closing = Some(Ending::Expired);
                     expired.push(id);
                 }
@@ -211,6 +225,22 @@ mod tests {
         // A pause of a minute counts as 200 ms.
         assert_eq!(expires_at(&mut sessions, 60_500, 60_750), None);
         assert_eq!(expires_at(&mut sessions, 60_800, 70_000), Some(60_800));
+    }
+
+    #[test]
+    fn a_session_whose_end_came_to_nothing_expires_as_any_other() {
+        for ending in [Ending::Closed, Ending::Expired] {
+            let mut sessions = Sessions::new(0);
+            sessions.advance(0);
+            sessions.begin(ID, 1_000);
+            sessions.closing(ID, ending);
+            assert_eq!(expires_at(&mut sessions, 50, 5_000), None, "its end is proposed");
+            // Another leader would have it end; this one leads again.
+            sessions.begin(ID, 1_000);
+            assert_eq!(expires_at(&mut sessions, 5_050, 7_000), Some(6_000), "{ending:?}");
+            sessions.postpone(ID);
+            assert_eq!(expires_at(&mut sessions, 6_050, 7_000), Some(6_050), "{ending:?}");
+        }
     }
 
     #[test]
