@@ -70,6 +70,9 @@ impl Replica {
             Output::Deliver(frame) => self.deliver(&frame, now, out),
             Output::Restored(position) => self.restored(position, out),
             Output::Established(epoch) => {
+                if !matches!(self.serving, Serving::Leading(_)) {
+                    self.begin_sessions();
+                }
                 self.serving = Serving::Leading(epoch);
                 self.is_alone = self.zab.members().len() == 1;
                 self.begin_to_lead(now, out);
@@ -103,9 +106,8 @@ impl Replica {
         }
     }
 
-    /// This server leads: every session has its full timeout again, and the writes that were held are decided.
+    /// This server leads, or goes on to lead in another epoch: the writes that were held are decided.
     fn begin_to_lead(&mut self, now: Now, out: &mut Effects) {
-        self.begin_sessions();
         self.resume_held(now, out);
         self.reindex_reads(now, out);
         self.wake_parked(now, out);

@@ -360,11 +360,10 @@ impl Replica {
         if !session.secret.matches(secret) {
             return Err(Error::new(Code::AuthFailed, "the session's secret does not match"));
         }
-        if self.is_established() && self.sessions.touch(*id).is_none() {
-            return Err(session_expired());
-        }
         if self.is_following() {
             self.touched.insert(*id);
+        } else if self.sessions.touch(*id).is_none() && self.is_established() {
+            return Err(session_expired());
         }
         Ok(())
     }
