@@ -132,9 +132,12 @@ impl Replica {
         }
     }
 
-    /// Whether a leader has proposed `zxid`, so that it is worth waiting for.
+    /// Whether a leader may have proposed `zxid`, so that it is worth waiting for. Of a later epoch this one knows nothing:
+    /// somebody else may lead in it.
     pub(crate) fn can_come(&self, zxid: Zxid) -> Result<(), Error> {
-        if self.is_established() && zxid > self.zab.history().last() {
+        let last = self.zab.history().last();
+        let is_own = self.is_alone || zxid.epoch() <= last.epoch();
+        if self.is_established() && is_own && zxid > last {
             let detail = format!("zxid {zxid} is above everything proposed so far");
             return Err(Error::new(Code::ZxidUnknown, detail));
         }
