@@ -471,6 +471,11 @@ impl Replica {
             self.sessions.detach(session, outbox);
         }
         self.watches.closed(&mut self.tree, outbox);
+        if !self.waiting.held.is_empty() {
+            // Whoever sent it may have gone on elsewhere: what comes after that must not be overtaken by it.
+            self.waiting.held.retain(|(asker, _)| !matches!(asker, Asker::Here(closed, _) if *closed == outbox));
+            self.waiting.held_bytes = self.waiting.held.iter().map(|(_, request)| request.charge()).sum();
+        }
     }
 
     /// Emits a last word and forgets the outbox.
