@@ -10,6 +10,7 @@ use crate::outbox::response_bytes;
 use crate::peer::ToLearner;
 use crate::replica::{Replica, Serving};
 use crate::sessions::Ending;
+use crate::speaking::Owner;
 use crate::writes::{Asker, decode};
 
 /// What an answer that waits is charged besides what it holds.
@@ -108,6 +109,10 @@ impl Replica {
 
     /// This server leads, or goes on to lead in another epoch: the writes that were held are decided.
     fn begin_to_lead(&mut self, now: Now, out: &mut Effects) {
+        for (session, speaker) in self.sessions.spoken_for() {
+            let owner = Owner { server: self.config.server, connection: None, speaker };
+            self.own(session, owner, now, out);
+        }
         self.resume_held(now, out);
         self.reindex_reads(now, out);
         self.wake_parked(now, out);
@@ -163,6 +168,7 @@ impl Replica {
     }
 
     pub(crate) fn session_ended(&mut self, id: SessionId, out: &mut Effects) {
+        self.owners.remove(&id);
         let (ending, told) = self.sessions.end(id);
         let end = match ending {
             Ending::Expired => SessionEnd::Expired,

@@ -8,7 +8,7 @@ use quorate_tree::{Pending, Tree};
 use quorate_types::{
     ClusterId, Code, Epoch, Error, Now, Op, OutboxId, Request, Response, ServerId, SessionId, Status, Tag, Zxid,
 };
-use quorate_zab::{ConnectionId, Digest, Members, Output, Phase, Zab};
+use quorate_zab::{Digest, Members, Output, Phase, Zab};
 
 use crate::Map;
 use crate::counting::Counting;
@@ -21,6 +21,7 @@ use crate::limits;
 use crate::reaping::Reaping;
 use crate::sessions::Sessions;
 use crate::snapshotting::Snapshotting;
+use crate::speaking::Owner;
 use crate::watch::Watches;
 use crate::writes::Asker;
 
@@ -93,12 +94,14 @@ pub struct Replica {
     pub(crate) serving: Serving,
     /// This server is all of its ensemble: nobody else could lead.
     pub(crate) is_alone: bool,
-    /// Writes that the leader was asked for and has not answered.
+    /// Writes and claims that the leader was asked for and has not answered.
     pub(crate) forwarded: Map<(OutboxId, Tag), ()>,
     /// Sessions that have shown that they live since the leader was told last.
     pub(crate) touched: BTreeSet<SessionId>,
-    /// While leading: whose clients speak for a session, and by which session with that server; `None` for this one.
-    pub(crate) owners: Map<SessionId, (ServerId, Option<ConnectionId>)>,
+    /// While leading: who speaks for a session.
+    pub(crate) owners: Map<SessionId, Owner>,
+    /// Outboxes that were let speak for a session, so far.
+    pub(crate) grants_so_far: u64,
     pub(crate) comparison: Comparison,
     pub(crate) received: Option<Received>,
     has_work: bool,
@@ -153,6 +156,8 @@ pub(crate) struct Waiting {
 pub(crate) enum Indexed {
     /// A read that has to see everything that was acknowledged before.
     Read(Parked),
+    /// Somebody who wants to speak for a session.
+    Claim { asker: Asker, session: SessionId },
     /// An answer that is given if this server still leads.
     Answer {
         asker: Asker,
@@ -236,6 +241,7 @@ impl Replica {
             forwarded: Map::with_hasher(FixedState::with_seed(seed)),
             touched: BTreeSet::new(),
             owners: Map::with_hasher(FixedState::with_seed(seed)),
+            grants_so_far: 0,
             comparison: Comparison::default(),
             received: None,
             has_work: false,

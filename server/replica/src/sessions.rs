@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 
 use crate::Map;
 use crate::limits::TICK_MS;
+use crate::speaking::Speaker;
 
 /// Deadlines are looked at in buckets of this many milliseconds; a session lives at most so much longer.
 const BUCKET_MS: u64 = 100;
@@ -29,7 +30,7 @@ struct Liveness {
     closing: Option<Ending>,
     /// It is in a bucket.
     is_listed: bool,
-    speaker: Option<OutboxId>,
+    speaker: Option<Speaker>,
     listeners: SmallVec<[OutboxId; 1]>,
 }
 
@@ -132,31 +133,32 @@ impl Sessions {
     pub(crate) fn end(&mut self, id: SessionId) -> (Ending, SmallVec<[OutboxId; 1]>) {
         let Some(liveness) = self.live.remove(&id) else { return (Ending::Closed, SmallVec::new()) };
         let mut told = liveness.listeners;
-        told.extend(liveness.speaker);
+        told.extend(liveness.speaker.map(|speaker| speaker.outbox));
         (liveness.closing.unwrap_or(Ending::Closed), told)
     }
 
-    /// `outbox` speaks for the session from now on. Returns the one that did so far.
-    pub(crate) fn attach(&mut self, id: SessionId, outbox: OutboxId) -> Option<OutboxId> {
-        let previous = self.live.get_mut(&id)?.speaker.replace(outbox);
-        previous.filter(|previous| *previous != outbox)
+    /// This outbox speaks for the session from now on. Returns the one that did so far.
+    pub(crate) fn attach(&mut self, id: SessionId, speaker: Speaker) -> Option<OutboxId> {
+        let previous = self.live.get_mut(&id)?.speaker.replace(speaker)?.outbox;
+        (previous != speaker.outbox).then_some(previous)
     }
 
     /// The outbox that speaks for the session.
     pub(crate) fn speaker(&self, id: SessionId) -> Option<OutboxId> {
-        self.live.get(&id)?.speaker
+        Some(self.live.get(&id)?.speaker?.outbox)
     }
 
-    /// Nobody here speaks for the session any more. Returns who did.
-    pub(crate) fn silence(&mut self, id: SessionId) -> Option<OutboxId> {
-        self.live.get_mut(&id)?.speaker.take()
+    /// This outbox does not speak for the session any more. Whether it did.
+    pub(crate) fn silence(&mut self, id: SessionId, outbox: OutboxId) -> bool {
+        let speaker = self.live.get_mut(&id).map(|liveness| &mut liveness.speaker);
+        speaker.and_then(|speaker| speaker.take_if(|speaker| speaker.outbox == outbox)).is_some()
     }
 
     /// The sessions that somebody here speaks for, in the order of their ids.
-    pub(crate) fn spoken_for(&self) -> Vec<SessionId> {
+    pub(crate) fn spoken_for(&self) -> Vec<(SessionId, Speaker)> {
         let mut spoken_for: Vec<_> =
-            self.live.iter().filter(|(_, liveness)| liveness.speaker.is_some()).map(|(id, _)| *id).collect();
-        spoken_for.sort_unstable();
+            self.live.iter().filter_map(|(id, liveness)| Some((*id, liveness.speaker?))).collect();
+        spoken_for.sort_unstable_by_key(|(id, _)| *id);
         spoken_for
     }
 
@@ -178,7 +180,7 @@ impl Sessions {
     /// `outbox` is gone.
     pub(crate) fn detach(&mut self, id: SessionId, outbox: OutboxId) {
         if let Some(liveness) = self.live.get_mut(&id) {
-            liveness.speaker = liveness.speaker.filter(|speaker| *speaker != outbox);
+            liveness.speaker = liveness.speaker.filter(|speaker| speaker.outbox != outbox);
             liveness.listeners.retain(|listener| *listener != outbox);
         }
     }
@@ -192,6 +194,7 @@ fn bucket(deadline_ms: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::speaking::Grant;
 
     const ID: SessionId = SessionId(5);
 
@@ -247,9 +250,10 @@ mod tests {
     fn the_last_outbox_to_attach_speaks_for_the_session() {
         let (mut sessions, one, two) = (Sessions::new(0), OutboxId(1), OutboxId(2));
         sessions.begin(ID, 1_000);
-        assert_eq!(sessions.attach(ID, one), None);
-        assert_eq!(sessions.attach(ID, one), None);
-        assert_eq!(sessions.attach(ID, two), Some(one));
+        let speaker = |outbox| Speaker { outbox, grant: Grant::default() };
+        assert_eq!(sessions.attach(ID, speaker(one)), None);
+        assert_eq!(sessions.attach(ID, speaker(one)), None);
+        assert_eq!(sessions.attach(ID, speaker(two)), Some(one));
         sessions.detach(ID, one);
         sessions.listen(ID, one);
         sessions.listen(ID, one);
