@@ -1,4 +1,5 @@
-//! `Client`: writes, reads, keeps a session and watches, over one outbox at a time, and remembers what it was told.
+//! `Client`: writes, reads, keeps a session and watches, over one connection at a time to whichever server it likes, and
+//! remembers what it was told.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,42 +9,72 @@ use quorate_replica::{Delivery, SessionEnd};
 use quorate_storage::sim::Rng;
 use quorate_tests::linearizability::Action;
 use quorate_types::{
-    Acl, Caller, Consistency, CreateMode, Op, OutboxId, Path, Precondition, ReadOp, Reply, Request, RequestId,
+    Acl, Caller, Code, Consistency, CreateMode, Op, OutboxId, Path, Precondition, ReadOp, Reply, Request, RequestId,
     Response, SessionId, SessionSecret, Tag, WriteOp, Zxid,
 };
 
-use super::judged::{Judged, Number};
-use super::sessions::SessionLog;
-use super::watching::Watching;
-use super::writes::{Write, Writes};
+use super::invariants::Ledger;
+use super::invariants::judged::Number;
+use super::invariants::watching::Watching;
+use super::invariants::writes::Write;
+use super::server::Id;
+use super::swarm::ClientSwarm;
 
 /// What a client waits for.
 enum Sent {
     Write(Write, Option<RequestId>),
     OpenSession(SessionSecret),
+    Attach,
+    CloseSession,
+    Watch,
     /// Anything whose reply only has to come.
     Other,
-    /// A linearizable read of a register, and the least value that it must show.
+    /// A read of a register, and the least value that it must show.
     Read {
+        path: String,
         at_least: Option<u64>,
     },
-    /// An operation on a znode that all clients share.
-    Shared(Number),
+    /// An operation on a znode that all clients share; its path if it is a read.
+    Shared(Number, Option<String>),
 }
 
 struct UnderWay {
     sent: Sent,
     session: SessionId,
-    sent_ms: u64,
+    /// What the reply's state has to include.
+    at_least: Zxid,
+    /// If it succeeds, then by a txn of its own.
+    is_new: bool,
+    /// It leads to that txn if it is decided at all.
+    is_certain: bool,
+    is_write: bool,
+}
+
+/// A connection to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Connection {
+    pub(crate) server: Id,
+    pub(crate) incarnation: u64,
+    pub(crate) outbox: OutboxId,
 }
 
 pub(crate) struct Client {
     id: u64,
-    pub(crate) outbox: Option<OutboxId>,
+    pub(crate) rng: Rng,
+    pub(crate) connection: Option<Connection>,
+    pub(crate) is_read_due: bool,
+    /// When it last heard anything, or had nothing to wait for.
+    pub(crate) heard_us: u64,
     next_tag: u64,
     under_way: BTreeMap<u64, UnderWay>,
+    /// It uses sessions: only then do its writes on one connection never come after those on the next.
+    has_sessions: bool,
     session: Option<(SessionId, SessionSecret)>,
+    /// It speaks for its session, on its present connection.
+    is_attached: bool,
     next_value: u64,
+    /// Its register was created, by whichever of its writes.
+    has_register: bool,
     /// The greatest value of its register that was acknowledged.
     register: Option<u64>,
     sequence: u64,
@@ -51,31 +82,42 @@ pub(crate) struct Client {
     /// the session (or without one) that it was sent in.
     retries: Vec<(Write, RequestId, SessionId)>,
     pub(crate) watching: Watching,
+    /// The greatest zxid that it was told.
+    seen: Zxid,
+    /// It has left a connection on which it had asked to speak for its session, and was not answered: that may still be
+    /// granted, to nobody.
+    has_left_a_claim: bool,
 }
 
 /// What clients share.
 pub(crate) struct Shared<'a> {
-    pub(crate) rng: &'a mut Rng,
-    pub(crate) now_ms: u64,
-    pub(crate) value_bytes: u64,
-    pub(crate) writes: &'a mut Writes,
-    pub(crate) sessions: &'a mut SessionLog,
-    pub(crate) judged: &'a mut Judged,
+    pub(crate) ledger: &'a mut Ledger,
+    pub(crate) swarm: &'a ClientSwarm,
+    /// On the clock of the client's server.
+    pub(crate) server_ms: u64,
 }
 
 impl Client {
-    pub(crate) fn new(id: u64) -> Client {
+    pub(crate) fn new(id: u64, rng: Rng) -> Client {
         Client {
             id,
-            outbox: None,
+            rng,
+            connection: None,
+            is_read_due: false,
+            heard_us: 0,
             next_tag: 1,
             under_way: BTreeMap::new(),
+            has_sessions: id % 4 != 3,
             session: None,
+            is_attached: false,
             next_value: 1,
+            has_register: false,
             register: None,
             sequence: 0,
             retries: Vec::new(),
             watching: Watching::new(id, if id.is_multiple_of(2) { "/" } else { "/r" }),
+            seen: Zxid::ZERO,
+            has_left_a_claim: false,
         }
     }
 
@@ -83,103 +125,179 @@ impl Client {
         self.under_way.len()
     }
 
-    /// The server died, or this client's connection did.
-    pub(crate) fn disconnected(&mut self, writes: &mut Writes) {
-        self.outbox = None;
-        self.watching.running = false;
-        for (_, under_way) in std::mem::take(&mut self.under_way) {
-            if let Sent::Write(write, id) = under_way.sent {
-                writes.lost(&write);
-                self.retries.extend(id.map(|id| (write, id, under_way.session)));
+    /// Whatever the client was told last: for whoever has to find out why it waits.
+    pub(crate) fn waits_for(&self) -> Vec<u64> {
+        self.under_way.keys().copied().collect()
+    }
+
+    /// The connection is gone: its server died, or said so, or the client has left.
+    pub(crate) fn disconnected(&mut self, ledger: &mut Ledger) -> Option<Connection> {
+        let connection = self.connection.take()?;
+        self.watching.disconnected();
+        let mut unanswered: BTreeMap<SessionId, Vec<Tag>> = BTreeMap::new();
+        for (tag, under_way) in std::mem::take(&mut self.under_way) {
+            if under_way.is_certain {
+                unanswered.entry(under_way.session).or_default().push(Tag(tag));
+            }
+            match under_way.sent {
+                Sent::Write(write, id) => {
+                    ledger.writes.lost(&write);
+                    self.retries.extend(id.map(|id| (write, id, under_way.session)));
+                }
+                Sent::Attach => self.has_left_a_claim = true,
+                _ => {}
             }
         }
+        // A session that has ended takes its writes with it, but not those of the next one.
+        for unanswered in unanswered.into_values() {
+            ledger.order.ended(connection.server.server(), connection.outbox, unanswered);
+        }
+        Some(connection)
+    }
+
+    /// It has a new connection.
+    pub(crate) fn connected(&mut self, connection: Connection, now_us: u64) {
+        assert!(self.connection.replace(connection).is_none(), "one connection at a time");
+        self.heard_us = now_us;
+        self.is_attached = false;
+    }
+
+    fn send(&mut self, sent: Sent, session: SessionId, at_least: Zxid, is_write: bool) -> Tag {
+        let tag = self.next_tag;
+        self.next_tag += 1;
+        // One with a request id may be answered from memory.
+        let is_new = matches!(&sent, Sent::Write(_, None));
+        let is_certain = matches!(&sent, Sent::Write(Write::Unique { .. }, _));
+        self.under_way.insert(tag, UnderWay { sent, session, at_least, is_new, is_certain, is_write });
+        Tag(tag)
     }
 
     /// The next request, with its tag.
-    pub(crate) fn next(&mut self, shared: &mut Shared<'_>) -> (Tag, Request) {
-        let (sent, op, request_id) = self.choose(shared);
-        let tag = self.next_tag;
-        self.next_tag += 1;
-        let linearizable = matches!(op, Op::Read { .. });
+    pub(crate) fn next(&mut self, shared: &mut Shared<'_>) -> Option<(Tag, Request)> {
+        let (sent, op, request_id) = if self.is_ready() { self.choose(shared) } else { self.get_ready(shared)? };
         let session = self.session.map_or(SessionId::NONE, |(id, _)| id);
-        shared.sessions.heard(session, shared.now_ms);
         if let Sent::Write(write, _) = &sent {
-            shared.writes.sent(write);
+            shared.ledger.writes.sent(write);
         }
-        self.under_way.insert(tag, UnderWay { sent, session, sent_ms: shared.now_ms });
-        let caller = Arc::new(Caller::anonymous());
-        let consistency = if linearizable { Consistency::Linearizable } else { Consistency::Local };
-        (Tag(tag), Request { session: self.session, consistency, request_id, ..Request::new(op, caller) })
+        let is_read = matches!(op, Op::Read { .. });
+        let is_write = !is_read && !matches!(op, Op::Watch(_) | Op::Touch | Op::Sync | Op::AttachSession { .. });
+        // What all clients share is judged to be linearizable; the rest is read one way or the other.
+        let consistency = match &sent {
+            Sent::Shared(..) => Consistency::Linearizable,
+            _ if is_read => {
+                [Consistency::Local, Consistency::Session, Consistency::Linearizable][self.rng.below(3) as usize]
+            }
+            _ => Consistency::Local,
+        };
+        let is_fresh = is_write || consistency == Consistency::Linearizable || matches!(op, Op::Sync);
+        let acknowledged = if is_fresh { shared.ledger.history.last_acknowledged() } else { Zxid::ZERO };
+        let at_least = self.seen.max(acknowledged);
+        let sent = match sent {
+            // Its own connection may not have shown it what it was told of its last write, unless it asks for that.
+            Sent::Read { path, .. } if consistency == Consistency::Local && self.rng.coin() => {
+                Sent::Read { path, at_least: self.register }
+            }
+            other => other,
+        };
+        let tag = self.send(sent, session, at_least, is_write);
+        let deadline_ms = if self.rng.below(4) == 0 { shared.server_ms + self.rng.below(3_000) } else { u64::MAX };
+        if deadline_ms != u64::MAX
+            && let Some(under_way) = self.under_way.get_mut(&tag.0)
+        {
+            under_way.is_certain = false;
+        }
+        let request =
+            Request { session: self.session, consistency, request_id, min_zxid: self.seen, deadline_ms, ..new(op) };
+        Some((tag, request))
+    }
+
+    /// Whether it may send what it likes: once it speaks for its session, if it has one at all.
+    fn is_ready(&self) -> bool {
+        !self.has_sessions || (self.session.is_some() && self.is_attached)
+    }
+
+    /// What it sends before; nothing while it waits for the answer to that.
+    fn get_ready(&mut self, shared: &Shared<'_>) -> Option<(Sent, Op, Option<RequestId>)> {
+        let waits = |under_way: &UnderWay| matches!(under_way.sent, Sent::OpenSession(_) | Sent::Attach);
+        if self.under_way.values().any(waits) {
+            return None;
+        }
+        if self.session.is_some() {
+            return Some((Sent::Attach, Op::AttachSession { exclusive: true }, None));
+        }
+        let mut secret = SessionSecret::default();
+        secret.0[..8].copy_from_slice(&self.rng.next_u64().to_le_bytes());
+        let timeout_ms = (shared.swarm.timeout_ms + self.rng.below(2_000)) as u32;
+        Some((Sent::OpenSession(secret), Op::OpenSession { timeout_ms, secret }, None))
     }
 
     fn choose(&mut self, shared: &mut Shared<'_>) -> (Sent, Op, Option<RequestId>) {
         if !self.watching.running {
-            return (Sent::Other, Op::Watch(self.watching.begin()), None);
+            return (Sent::Watch, Op::Watch(self.watching.begin()), None);
         }
-        if shared.rng.coin()
+        if self.rng.coin()
             && let Some((write, id, session)) = self.retries.pop()
             && session == self.session.map_or(SessionId::NONE, |(id, _)| id)
         {
             let op = self.op_of(&write, shared);
             return (Sent::Write(write, Some(id)), op, Some(id));
         }
-        let Some((_, _)) = self.session else {
-            let mut secret = SessionSecret::default();
-            secret.0[..8].copy_from_slice(&shared.rng.next_u64().to_le_bytes());
-            let op = Op::OpenSession { timeout_ms: 1_000 + shared.rng.below(4_000) as u32, secret };
-            return (Sent::OpenSession(secret), op, None);
-        };
-        match shared.rng.below(100) {
-            0..25 => {
+        match self.rng.below(100) {
+            0..22 => {
                 let path = format!("/u/{}", self.fresh_name());
                 self.write(Write::Unique { path }, shared, false)
             }
-            25..45 => {
+            22..38 => {
                 let token = self.fresh_name();
                 self.write(Write::Sequential { token }, shared, true)
             }
-            45..58 => {
+            38..52 => {
                 let value = self.fresh();
                 self.write(Write::Register { path: format!("/r/{}", self.id), value }, shared, false)
             }
             // One at a time: what a client sends before it knows what came of that before tells little.
-            58..70 if !self.under_way.values().any(|under_way| matches!(under_way.sent, Sent::Shared(_))) => {
-                self.share(shared)
+            52..66 if !self.under_way.values().any(|under_way| matches!(under_way.sent, Sent::Shared(..))) => {
+                let path = format!("/shared/{}", self.rng.below(2));
+                match shared.ledger.judged.is_doubtful(&path) {
+                    true => (Sent::Other, Op::Sync, None),
+                    false => self.share(path, shared),
+                }
             }
-            70..78 => {
+            66..74 => {
                 let path = Path::new(format!("/e/{}", self.fresh_name())).unwrap();
                 let acl = Acl::OPEN.entries();
                 let mode = CreateMode::Ephemeral;
                 (Sent::Other, Op::Write(WriteOp::Create { path, data: None, acl, mode, parents: true }), None)
             }
-            78..82 => (Sent::Other, Op::Touch, None),
-            82..84 => (Sent::Other, Op::CloseSession, None),
-            84..88 => (Sent::Other, self.multi(shared), None),
-            88..90 => {
+            74..78 => (Sent::Other, Op::Touch, None),
+            78..80 => (Sent::CloseSession, Op::CloseSession, None),
+            80..84 => (Sent::Other, self.multi(), None),
+            84..86 => {
                 let path = Path::new("/m").unwrap();
                 (Sent::Other, Op::DeleteTree { path, max: 100 }, None)
             }
+            86..89 => (Sent::Other, Op::Sync, None),
             _ => {
-                let path = Path::new(format!("/r/{}", self.id)).unwrap();
-                let op = Op::Read { op: ReadOp::Get { path }, watch: false };
-                (Sent::Read { at_least: self.register }, op, None)
+                let path = format!("/r/{}", self.id);
+                let op = Op::Read { op: ReadOp::Get { path: Path::new(path.as_str()).unwrap() }, watch: false };
+                (Sent::Read { path, at_least: self.register }, op, None)
             }
         }
     }
 
     /// Something with a znode that others read and write, too.
-    fn share(&mut self, shared: &mut Shared<'_>) -> (Sent, Op, Option<RequestId>) {
+    fn share(&mut self, path: String, shared: &mut Shared<'_>) -> (Sent, Op, Option<RequestId>) {
         let value = (self.id << 32) | self.fresh();
-        let version = if shared.rng.coin() { None } else { Some(shared.rng.below(3) as i32) };
-        let action = match shared.rng.below(10) {
+        let version = if self.rng.coin() { None } else { Some(self.rng.below(3) as i32) };
+        let action = match self.rng.below(10) {
             0..2 => Action::Create { value },
             2..6 => Action::Set { value, version },
             6..7 => Action::Delete { version },
             _ => Action::Get,
         };
-        let path = format!("/shared/{}", shared.rng.below(2));
-        let (number, op) = shared.judged.sent(self.id, &path, action);
-        (Sent::Shared(number), op, None)
+        let (number, op) = shared.ledger.judged.sent(self.id, &path, action);
+        let is_read = matches!(op, Op::Read { .. });
+        (Sent::Shared(number, is_read.then_some(path)), op, None)
     }
 
     fn fresh(&mut self) -> u64 {
@@ -193,7 +311,7 @@ impl Client {
     }
 
     /// Creates and deletes in one txn, with a guard that holds or not.
-    fn multi(&mut self, shared: &mut Shared<'_>) -> Op {
+    fn multi(&mut self) -> Op {
         let path = |name: &str| Path::new(format!("/m/{name}")).unwrap();
         let create = |path: Path| WriteOp::Create {
             path,
@@ -202,9 +320,10 @@ impl Client {
             mode: CreateMode::Persistent,
             parents: true,
         };
-        let name = shared.rng.below(5).to_string();
+        let name = self.rng.below(5).to_string();
+        let own = self.fresh_name();
         let mut ops = vec![
-            create(path(&format!("{name}-{}", self.fresh()))),
+            create(path(&format!("{name}-{own}"))),
             WriteOp::SetData {
                 path: path(&name),
                 data: None,
@@ -212,7 +331,7 @@ impl Client {
                 create: Some(Acl::OPEN.entries()),
             },
         ];
-        if shared.rng.coin() {
+        if self.rng.coin() {
             ops.push(WriteOp::Check { path: path(&name), precondition: Precondition::Version(3) });
         }
         Op::Multi(ops)
@@ -228,9 +347,9 @@ impl Client {
         (Sent::Write(write, id), op, id)
     }
 
-    fn op_of(&self, write: &Write, shared: &mut Shared<'_>) -> Op {
+    fn op_of(&mut self, write: &Write, shared: &Shared<'_>) -> Op {
         let acl = Acl::OPEN.entries();
-        let padding = "x".repeat(shared.rng.below(shared.value_bytes) as usize);
+        let padding = "x".repeat(self.rng.below(shared.swarm.value_bytes) as usize);
         Op::Write(match write {
             Write::Unique { path } => {
                 let path = Path::new(path.as_str()).unwrap();
@@ -241,83 +360,140 @@ impl Client {
                 let (data, mode) = (Some(token.clone().into()), CreateMode::PersistentSequential);
                 WriteOp::Create { path, data, acl, mode, parents: true }
             }
-            Write::Register { path, value } => WriteOp::SetData {
-                path: Path::new(path.as_str()).unwrap(),
-                data: Some(format!("{value} {padding}").into()),
-                precondition: Precondition::None,
-                create: Some(acl),
-            },
+            Write::Register { path, value } => {
+                let (path, data) = (Path::new(path.as_str()).unwrap(), Some(format!("{value} {padding}").into()));
+                match self.has_register {
+                    true => WriteOp::SetData { path, data, precondition: Precondition::None, create: Some(acl) },
+                    false => WriteOp::Create { path, data, acl, mode: CreateMode::Persistent, parents: true },
+                }
+            }
         })
     }
 
-    /// Takes what the outbox brings. Returns the zxid that was thereby acknowledged.
-    pub(crate) fn receive(&mut self, delivery: Delivery, shared: &mut Shared<'_>) -> Zxid {
+    /// Takes what the outbox brings.
+    pub(crate) fn receive(&mut self, delivery: Delivery, ledger: &mut Ledger) {
         match delivery {
             Delivery::Reply { tag, zxid, response } => {
                 let under_way = self.under_way.remove(&tag.0).expect("a reply to a request under way");
-                assert!(self.under_way.keys().all(|later| *later > tag.0), "the reply to {tag:?} came out of order");
-                self.replied(under_way, response, shared);
-                zxid
+                assert!(
+                    self.under_way.keys().all(|later| *later > tag.0),
+                    "SessionFifo: the reply to {tag:?} came before those to {:?}",
+                    self.waits_for()
+                );
+                self.replied(under_way, zxid, response, ledger);
             }
             Delivery::Watch { watches, item } => {
                 assert_eq!(watches.as_slice(), [self.watching.id]);
                 self.watching.receive(&item);
-                Zxid::ZERO
             }
-            Delivery::Session { id, end } => {
-                assert_ne!(end, SessionEnd::Moved, "nobody else speaks for {id}");
-                self.session = self.session.filter(|(mine, _)| *mine != id);
-                Zxid::ZERO
-            }
+            Delivery::Session { id, end } => match end {
+                SessionEnd::Moved => self.fenced(id),
+                SessionEnd::Expired | SessionEnd::Closed => {
+                    self.session = self.session.filter(|(mine, _)| *mine != id);
+                }
+            },
             other => panic!("nobody asked for {other:?}"),
         }
     }
 
-    fn replied(&mut self, under_way: UnderWay, response: Response, shared: &mut Shared<'_>) {
-        if let Err(error) = &response
-            && error.code() == quorate_types::Code::SessionExpired
-        {
+    /// SessionFence: whoever was let speak for a session last does so, until he leaves.
+    fn fenced(&self, session: SessionId) {
+        assert!(self.has_left_a_claim, "SessionFence: client {} is the last that speaks for {session}", self.id);
+    }
+
+    /// What a reply says of the order of things.
+    fn check_order(&mut self, at_least: Zxid, is_write: bool, is_new: bool, zxid: Zxid, ledger: &mut Ledger) {
+        if is_new {
+            assert!(zxid > at_least, "RealTime: a write at {zxid:?} was sent when {at_least:?} was known");
+        } else {
+            let which = if is_write { "ClientZxid" } else { "SyncFresh" };
+            assert!(zxid >= at_least, "{which}: {zxid:?} is shown to whom knew {at_least:?}");
+        }
+        self.seen = self.seen.max(zxid);
+        self.watching.replied(zxid);
+        ledger.history.acknowledged(zxid);
+    }
+
+    fn replied(&mut self, under_way: UnderWay, zxid: Zxid, response: Response, ledger: &mut Ledger) {
+        let code = response.as_ref().err().map(|error| error.code());
+        if code == Some(Code::SessionExpired) {
             self.session = self.session.filter(|(mine, _)| *mine != under_way.session);
+        }
+        let is_of_a_state = matches!(
+            code,
+            None | Some(Code::NoNode | Code::NoParent | Code::NodeExists | Code::BadVersion | Code::NotEmpty)
+        );
+        if is_of_a_state {
+            let UnderWay { at_least, is_write, is_new, .. } = under_way;
+            self.check_order(at_least, is_write, is_new && code.is_none(), zxid, ledger);
+        }
+        if code == Some(Code::SessionMoved) {
+            self.fenced(under_way.session);
         }
         match (under_way.sent, response) {
             (Sent::Write(write, _), response) => {
-                shared.writes.replied(&write, &response);
-                if let (Write::Register { value, .. }, Ok(_)) = (write, &response) {
-                    self.register = self.register.max(Some(value));
+                ledger.writes.replied(&write, &response);
+                if let Write::Register { value, .. } = write {
+                    self.has_register |= matches!(code, None | Some(Code::NodeExists));
+                    self.register = self.register.max(response.is_ok().then_some(value));
                 }
             }
-            (Sent::OpenSession(secret), Ok(Reply::Session { id, timeout_ms })) => {
-                shared.sessions.opened(id, timeout_ms, under_way.sent_ms);
+            (Sent::OpenSession(secret), Ok(Reply::Session { id, .. })) => {
                 self.session = Some((id, secret));
+                (self.is_attached, self.has_left_a_claim) = (false, false);
             }
-            (Sent::Read { at_least }, Ok(Reply::Data { data, .. })) => {
-                let text = String::from_utf8(data.unwrap_or_default().to_vec()).unwrap();
-                let value: u64 = text.split_whitespace().next().unwrap().parse().unwrap();
-                assert!(Some(value) >= at_least, "a linearizable read shows {value} after {at_least:?}");
+            (Sent::Attach, Ok(_)) => self.is_attached = true,
+            (Sent::CloseSession, Ok(_)) => self.session = self.session.filter(|(mine, _)| *mine != under_way.session),
+            (Sent::Read { path, at_least }, response) => {
+                ledger.reads.read(&path, zxid, &response);
+                let value = match response {
+                    Ok(Reply::Data { data, .. }) => {
+                        let text = String::from_utf8(data.unwrap_or_default().to_vec()).unwrap();
+                        Some(text.split_whitespace().next().unwrap().parse().unwrap())
+                    }
+                    Err(error) if error.code() == Code::NoNode => None,
+                    _ => return,
+                };
+                let at_least = at_least.filter(|_| self.has_sessions);
+                assert!(value >= at_least, "ReadYourWrites: a read shows {value:?} after {at_least:?}");
             }
-            (Sent::Read { at_least }, Err(error)) if error.code() == quorate_types::Code::NoNode => {
-                assert_eq!(at_least, None, "a linearizable read shows nothing");
+            (Sent::Shared(number, path), response) => {
+                if let Some(path) = path {
+                    ledger.reads.read(&path, zxid, &response);
+                }
+                ledger.judged.replied(number, &response);
             }
-            (Sent::Shared(number), response) => shared.judged.replied(number, &response),
-            (Sent::OpenSession(_) | Sent::Read { .. } | Sent::Other, _) => {}
+            (Sent::Watch, Err(_)) => self.watching.running = false,
+            (Sent::OpenSession(_) | Sent::Attach | Sent::CloseSession | Sent::Watch | Sent::Other, _) => {}
         }
     }
 
     /// Begins or resumes the watch, and nothing else.
-    pub(crate) fn watch_only(&mut self, now_ms: u64) -> (Tag, Request) {
-        let tag = self.next_tag;
-        self.next_tag += 1;
-        self.under_way.insert(tag, UnderWay { sent: Sent::Other, session: SessionId::NONE, sent_ms: now_ms });
-        (Tag(tag), Request::new(Op::Watch(self.watching.begin()), Arc::new(Caller::anonymous())))
+    pub(crate) fn watch_only(&mut self) -> (Tag, Request) {
+        let op = Op::Watch(self.watching.begin());
+        (self.send(Sent::Watch, SessionId::NONE, Zxid::ZERO, false), new(op))
     }
 
-    /// Whether this client's session, if it has one, is to be attached to its outbox first.
-    pub(crate) fn attach(&mut self, now_ms: u64) -> Option<(Tag, Request)> {
-        let session = self.session?;
-        let tag = self.next_tag;
-        self.next_tag += 1;
-        self.under_way.insert(tag, UnderWay { sent: Sent::Other, session: session.0, sent_ms: now_ms });
-        let op = Op::AttachSession { exclusive: true };
-        Some((Tag(tag), Request { session: Some(session), ..Request::new(op, Arc::new(Caller::anonymous())) }))
+    /// Its session is left to end by itself.
+    pub(crate) fn forget_session(&mut self) {
+        self.has_sessions = false;
+        self.session = None;
     }
+
+    /// A write that has to succeed.
+    pub(crate) fn probe(&mut self, ledger: &mut Ledger) -> (Tag, Request) {
+        let write = Write::Unique { path: format!("/u/{}", self.fresh_name()) };
+        ledger.writes.sent(&write);
+        let Write::Unique { path } = &write else { unreachable!("it was just made") };
+        let path = Path::new(path.as_str()).unwrap();
+        let (acl, mode) = (Acl::OPEN.entries(), CreateMode::Persistent);
+        let op = Op::Write(WriteOp::Create { path, data: None, acl, mode, parents: true });
+        let at_least = self.seen.max(ledger.history.last_acknowledged());
+        let tag = self.send(Sent::Write(write, None), SessionId::NONE, at_least, true);
+        (tag, new(op))
+    }
+}
+
+fn new(op: Op) -> Request {
+    Request::new(op, Arc::new(Caller::anonymous()))
 }

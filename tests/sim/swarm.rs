@@ -1,69 +1,215 @@
-//! `Swarm`: what a seed draws before anything happens.
+//! `Swarm`: what a seed draws before anything happens. Not every kind of fault in every run, and not always as much of
+//! it: faults that always come together hide what each of them would show alone.
 
 use quorate_storage::sim::{Faults, Ppm, Rng};
+use quorate_zab::{Limits, Timing};
 
-/// The configuration of one run.
+/// The configuration of one run. A fault that comes `every` so many milliseconds does not come at all if that is 0.
 #[derive(Clone, Debug)]
 pub(crate) struct Swarm {
-    pub(crate) steps: u64,
-    pub(crate) clients: usize,
-    /// Requests that one client may have under way.
-    pub(crate) outstanding: usize,
+    pub(crate) voters: usize,
+    pub(crate) observers: usize,
+    /// How long faults happen.
+    pub(crate) chaos_ms: u64,
+    pub(crate) clients: ClientSwarm,
     pub(crate) segment_bytes: u64,
     pub(crate) snapshot_records: u64,
     pub(crate) counter_soft_max: u32,
     pub(crate) history_bytes: usize,
+    pub(crate) timing: Timing,
+    pub(crate) window: Limits,
+    pub(crate) network: NetworkSwarm,
+    pub(crate) crashes: CrashSwarm,
+    pub(crate) clocks: ClockSwarm,
+    /// What an operation of the log takes at most, in microseconds, and one of the snapshot writer.
+    pub(crate) disk_us: u64,
+    pub(crate) snapshot_us: u64,
+    pub(crate) disk: Faults,
+    pub(crate) fill_every_ms: u64,
+    /// How often a turn steps only some of what has arrived.
+    pub(crate) partial_turns: Ppm,
+}
+
+/// What clients do.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientSwarm {
+    pub(crate) count: usize,
+    /// Requests that one client may have under way.
+    pub(crate) outstanding: usize,
     pub(crate) value_bytes: u64,
-    /// How often the process, or the machine, ends at a step.
-    pub(crate) crash: Ppm,
-    /// Of these, how many take the power.
+    pub(crate) think_us: u64,
+    /// How long a client takes to read what it was sent.
+    pub(crate) read_us: u64,
+    /// The first client acts only once in so many of its turns: its session may expire.
+    pub(crate) first_acts_in: u64,
+    /// How often a client goes to another server, at a turn.
+    pub(crate) moves: Ppm,
+    /// How often its old server does not hear of that for a long time.
+    pub(crate) moves_unnoticed: Ppm,
+    pub(crate) timeout_ms: u64,
+}
+
+/// What the network does.
+#[derive(Clone, Debug)]
+pub(crate) struct NetworkSwarm {
+    pub(crate) latency_us: (u64, u64),
+    pub(crate) cut_every_ms: u64,
+    pub(crate) isolate_every_ms: u64,
+    pub(crate) split_every_ms: u64,
+    pub(crate) one_way_every_ms: u64,
+    pub(crate) heal_every_ms: u64,
+    pub(crate) clog_every_ms: u64,
+    pub(crate) clog_ms: u64,
+    /// How often a connection to a server that has crashed looks open for long.
+    pub(crate) half_open: Ppm,
+    /// How often what agreement says goes through its form on the wire.
+    pub(crate) encoded: bool,
+}
+
+/// How processes end.
+#[derive(Clone, Debug)]
+pub(crate) struct CrashSwarm {
+    pub(crate) crash_every_ms: u64,
     pub(crate) power: Ppm,
     /// How often a crash comes in the middle of a disk operation instead of between two.
-    pub(crate) crash_inside: Ppm,
-    /// How often the disk fills up, and how often it is emptied again, at a step.
-    pub(crate) fill: Ppm,
-    pub(crate) drain: Ppm,
-    /// How much time passes with a tick.
-    pub(crate) tick_ms: u64,
-    /// The first client acts only once in so many of its turns: its session may expire.
-    pub(crate) first_client_acts_in: u64,
-    /// How often time leaps, at a step, and by how much.
-    pub(crate) leap: Ppm,
-    pub(crate) leap_ms: u64,
-    pub(crate) faults: Faults,
+    pub(crate) inside: Ppm,
+    pub(crate) all_every_ms: u64,
+    pub(crate) down_ms: u64,
+    pub(crate) wipe_every_ms: u64,
+}
+
+/// What clocks do.
+#[derive(Clone, Debug)]
+pub(crate) struct ClockSwarm {
+    /// By how much a clock may be too fast or too slow.
+    pub(crate) drift: Ppm,
+    pub(crate) pause_every_ms: u64,
+    pub(crate) pause_ms: u64,
+    pub(crate) jump_every_ms: u64,
+}
+
+fn pick(rng: &mut Rng, choices: &[u64]) -> u64 {
+    choices[rng.below(choices.len() as u64) as usize]
+}
+
+fn rarely(rng: &mut Rng, choices: &[u64]) -> u64 {
+    if rng.coin() { 0 } else { pick(rng, choices) }
 }
 
 impl Swarm {
     pub(crate) fn draw(rng: &mut Rng) -> Swarm {
-        let pick = |rng: &mut Rng, choices: &[u64]| choices[rng.below(choices.len() as u64) as usize];
-        let rarely = |rng: &mut Rng, choices: &[u64]| if rng.coin() { 0 } else { pick(rng, choices) as Ppm };
-        let sector_bytes = pick(rng, &[512, 4096]) as usize;
+        let voters = pick(rng, &[1, 1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 7]) as usize;
+        let observers = if voters > 1 { pick(rng, &[0, 0, 0, 1, 1, 2, 3]) as usize } else { 0 };
         Swarm {
-            steps: pick(rng, &[200, 600, 1_500]),
-            clients: 1 + rng.below(4) as usize,
-            outstanding: pick(rng, &[1, 4, 32]) as usize,
-            segment_bytes: pick(rng, &[64 << 10, 256 << 10]),
-            snapshot_records: pick(rng, &[10, 60, 100_000]),
-            counter_soft_max: pick(rng, &[7, 200, 0xffff_0000]) as u32,
+            voters,
+            observers,
+            chaos_ms: pick(rng, &[3_000, 8_000, 20_000]),
+            clients: ClientSwarm::draw(rng),
+            segment_bytes: pick(rng, &[64 << 10, 64 << 10, 64 << 10, 256 << 10]),
+            snapshot_records: pick(rng, &[10, 60, 300, 100_000]),
+            counter_soft_max: pick(rng, &[7, 200, 0xffff_0000, 0xffff_0000]) as u32,
             history_bytes: pick(rng, &[2_000, 20_000, 16 << 20]) as usize,
-            value_bytes: pick(rng, &[10, 300, 5_000]),
-            crash: rarely(rng, &[1_000, 5_000, 30_000]),
-            power: pick(rng, &[0, 500_000, 1_000_000]) as Ppm,
-            crash_inside: pick(rng, &[0, 500_000, 900_000]) as Ppm,
-            fill: rarely(rng, &[2_000, 10_000]),
-            drain: pick(rng, &[20_000, 100_000]) as Ppm,
-            tick_ms: pick(rng, &[50, 200]),
-            first_client_acts_in: pick(rng, &[1, 60]),
-            leap: rarely(rng, &[5_000]),
-            leap_ms: pick(rng, &[500, 5_000, 100_000]),
-            faults: Faults {
-                sector_bytes,
-                write_error: rarely(rng, &[500, 3_000]),
-                sync_error: rarely(rng, &[500, 3_000]),
+            timing: draw_timing(rng),
+            window: draw_window(rng),
+            network: NetworkSwarm::draw(rng),
+            crashes: CrashSwarm::draw(rng),
+            clocks: ClockSwarm::draw(rng),
+            disk_us: pick(rng, &[100, 3_000, 30_000]),
+            snapshot_us: pick(rng, &[100, 20_000]),
+            disk: Faults {
+                sector_bytes: pick(rng, &[512, 4096]) as usize,
+                write_error: rarely(rng, &[100, 1_000]) as Ppm,
+                sync_error: rarely(rng, &[100, 1_000]) as Ppm,
                 read_error: 0,
                 torn: pick(rng, &[0, 200_000, 900_000]) as Ppm,
                 ..Faults::default()
             },
+            fill_every_ms: if rng.below(4) == 0 { pick(rng, &[2_000, 10_000]) } else { 0 },
+            partial_turns: rarely(rng, &[100_000, 500_000]) as Ppm,
+        }
+    }
+
+    pub(crate) fn servers(&self) -> usize {
+        self.voters + self.observers
+    }
+}
+
+fn draw_timing(rng: &mut Rng) -> Timing {
+    let production = Timing::default();
+    match rng.below(3) {
+        0 => production,
+        1 => Timing { epoch_interval_ms: 1_000, init_limit_ms: 3_000, ..production },
+        _ => Timing { sync_limit_ms: 500, init_limit_ms: 2_000, epoch_interval_ms: 500, ..production },
+    }
+}
+
+fn draw_window(rng: &mut Rng) -> Limits {
+    if rng.coin() {
+        return Limits::default();
+    }
+    Limits {
+        append_bytes_max: pick(rng, &[300, 5_000, 1 << 20]) as usize,
+        append_records_max: pick(rng, &[1, 3, 1_024]) as usize,
+        window_bytes: pick(rng, &[1, 3_000, 4 << 20]) as usize,
+        window_records: pick(rng, &[1, 8, 8_192]) as usize,
+        cache_bytes: pick(rng, &[0, 2_000, 8 << 20]) as usize,
+        ..Limits::default()
+    }
+}
+
+impl ClientSwarm {
+    fn draw(rng: &mut Rng) -> ClientSwarm {
+        ClientSwarm {
+            count: 1 + rng.below(6) as usize,
+            outstanding: pick(rng, &[1, 4, 32]) as usize,
+            value_bytes: pick(rng, &[10, 300, 5_000]),
+            think_us: pick(rng, &[20_000, 100_000, 500_000]),
+            read_us: pick(rng, &[500, 20_000]),
+            first_acts_in: pick(rng, &[1, 200]),
+            moves: pick(rng, &[0, 10_000, 50_000]) as Ppm,
+            moves_unnoticed: pick(rng, &[0, 500_000]) as Ppm,
+            timeout_ms: pick(rng, &[1_000, 3_000]),
+        }
+    }
+}
+
+impl NetworkSwarm {
+    fn draw(rng: &mut Rng) -> NetworkSwarm {
+        NetworkSwarm {
+            latency_us: (pick(rng, &[50, 500]), pick(rng, &[200, 3_000, 25_000])),
+            cut_every_ms: rarely(rng, &[200, 1_500, 6_000]),
+            isolate_every_ms: rarely(rng, &[1_500, 6_000]),
+            split_every_ms: rarely(rng, &[1_500, 6_000]),
+            one_way_every_ms: rarely(rng, &[1_500, 6_000]),
+            heal_every_ms: pick(rng, &[800, 3_000]),
+            clog_every_ms: rarely(rng, &[500, 3_000]),
+            clog_ms: pick(rng, &[100, 1_000, 5_000]),
+            half_open: pick(rng, &[0, 500_000]) as Ppm,
+            encoded: rng.below(4) == 0,
+        }
+    }
+}
+
+impl CrashSwarm {
+    fn draw(rng: &mut Rng) -> CrashSwarm {
+        CrashSwarm {
+            crash_every_ms: rarely(rng, &[400, 2_000, 8_000]),
+            power: pick(rng, &[0, 500_000, 1_000_000]) as Ppm,
+            inside: pick(rng, &[0, 500_000, 900_000]) as Ppm,
+            all_every_ms: if rng.below(4) == 0 { 6_000 } else { 0 },
+            down_ms: pick(rng, &[50, 1_000, 4_000]),
+            wipe_every_ms: rarely(rng, &[1_500, 6_000]),
+        }
+    }
+}
+
+impl ClockSwarm {
+    fn draw(rng: &mut Rng) -> ClockSwarm {
+        ClockSwarm {
+            drift: pick(rng, &[0, 0, 1_000, 50_000]) as Ppm,
+            pause_every_ms: rarely(rng, &[1_000, 5_000]),
+            pause_ms: pick(rng, &[100, 1_000, 6_000]),
+            jump_every_ms: rarely(rng, &[2_000]),
         }
     }
 }

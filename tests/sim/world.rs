@@ -1,107 +1,110 @@
-//! `World`: the machine with its disk and clock, the process that runs on it, and the schedule that a seed draws.
+//! `World`: servers, disks, network and clients on one virtual clock. What happens next is decided by a seed alone.
 
-mod full_disk;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
-use std::collections::{BTreeMap, VecDeque};
+use quorate_storage::sim::{Faults, Rng};
+use quorate_storage::{Salt, SimDisk, Standing, Storage};
+use quorate_types::{ClusterId, Now, OutboxId, ServerId, Zxid};
+use quorate_zab::{ConnectionId, Notification};
 
-use quorate::durable::{LogWork, Recovered, SnapshotWork, recover};
-use quorate_replica::outbox::OutboxLimits;
-use quorate_replica::{
-    ClientInput, Config, Delivery, DiskInput, DiskOp, Effects, Hint, Input, Order, Outbox, Replica, SnapshotOp,
-};
-use quorate_storage::sim::{Crash, Faults, Rng};
-use quorate_storage::{Options, Salt, SimDisk, Storage};
-use quorate_types::{ClusterId, Frame, FrameKind, Now, OutboxId, ServerId, SessionId, Txn, TxnBody, Zxid};
-
-use super::clients::{Client, Shared};
-use super::history::History;
-use super::judged::Judged;
-use super::sessions::SessionLog;
+use super::clients::Client;
+use super::faults::Fault;
+use super::invariants::Ledger;
+use super::network::Network;
+use super::server::{Clock, Id, Server};
 use super::swarm::Swarm;
-use super::writes::Writes;
+use super::transfer::Transfer;
 
-const CLUSTER: ClusterId = ClusterId(0xc1);
-const SERVER: ServerId = ServerId(1);
+pub(crate) const CLUSTER: ClusterId = ClusterId(0xc1);
 
-/// A disk of this size is full: smaller than what some runs write.
-const FULL_BYTES: u64 = 0;
+/// More events than this in a second, for each server and client, are a loop that does not end.
+const EVENTS_PER_SECOND_MAX: u64 = 100_000;
 
 /// What a run has done, for the sums and for the comparison of two runs of a seed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) simulated_ms: u64,
-    pub(crate) digest: u128,
+    /// A hash of everything that happened, with its times.
+    pub(crate) trace: u64,
     pub(crate) applied: Zxid,
-    pub(crate) counts: BTreeMap<&'static str, u64>,
+    pub(crate) counts: BTreeMap<String, u64>,
 }
 
-/// A running server: the replica and what the threads around it hold.
-struct Process {
-    replica: Replica,
-    effects: Effects,
-    log: LogWork<SimDisk>,
-    snapshots: SnapshotWork<SimDisk>,
-    disk_queue: Vec<DiskOp>,
-    hint: Hint,
-    snapshot_queue: VecDeque<SnapshotOp>,
-    inputs: VecDeque<Input>,
-    /// Everything that arrived before this moment was stepped.
-    heard_ms: u64,
-    outboxes: BTreeMap<OutboxId, Outbox>,
+/// Something that is going to happen.
+pub(crate) enum Event {
+    Start(Id),
+    Turn(Id),
+    Tick(Id),
+    Log(Id),
+    LogIdle(Id),
+    Snapshot(Id),
+    Arrive(ConnectionId),
+    Notified { from: Id, to: Id, notification: Box<Notification> },
+    Dial { from: Id, to: Id },
+    DialFailed { from: Id, to: Id },
+    CheckLink { from: Id, to: Id },
+    Transfer(Box<Transfer>),
+    Act(usize),
+    Read(usize),
+    Gone(Id, OutboxId),
+    Fault(Fault),
 }
 
-impl Process {
-    /// Steps some of what has arrived: of the disk alone while clients are held up.
-    fn step_some(&mut self, count: u64, now: Now) {
-        if !self.replica.is_busy() {
-            for _ in 0..count {
-                let Some(input) = self.inputs.pop_front() else { break };
-                self.replica.step(input, now, &mut self.effects);
-            }
-        } else if let Some(at) = self.inputs.iter().position(|input| matches!(input, Input::Disk(_))) {
-            let input = self.inputs.remove(at).expect("it was just found");
-            self.replica.step(input, now, &mut self.effects);
-        }
-        if self.inputs.is_empty() {
-            self.heard_ms = now.monotonic_ms;
-        }
-    }
+/// An event with its time. Events of one moment happen in the order in which they were scheduled.
+struct Scheduled {
+    at_us: u64,
+    number: u64,
+    /// It belongs to this process of the server that it happens to; `None` if it outlives that.
+    incarnation: Option<u64>,
+    event: Event,
+}
 
-    /// Time passes, however much waits.
-    fn tick(&mut self, now: Now) {
-        if self.inputs.is_empty() {
-            self.heard_ms = now.monotonic_ms;
-        }
-        self.replica.step(Input::Tick { heard_ms: self.heard_ms }, now, &mut self.effects);
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Scheduled) -> bool {
+        self.number == other.number
     }
 }
 
-/// The session whose end this record is, if the server gave it up by itself.
-fn given_up(frame: &Frame) -> Option<SessionId> {
-    let txn = (frame.kind() == FrameKind::Txn).then(|| Txn::decode(frame.payload()).expect("it was just encoded"))?;
-    match txn.body {
-        TxnBody::CloseSession { id, .. } if txn.route.server == ServerId::default() => Some(id),
-        _ => None,
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Scheduled) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
     }
 }
 
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Scheduled) -> std::cmp::Ordering {
+        (self.at_us, self.number).cmp(&(other.at_us, other.number))
+    }
+}
+
+/// One stream of chance for each thing that draws, so that more of one leaves the others as they were.
+pub(crate) struct Chances {
+    pub(crate) network: Rng,
+    pub(crate) disk: Rng,
+    pub(crate) process: Rng,
+    pub(crate) faults: Rng,
+}
+
+/// Servers, disks, network and clients on one virtual clock.
 pub(crate) struct World {
-    verbose: bool,
-    rng: Rng,
-    swarm: Swarm,
-    disk: SimDisk,
-    now: Now,
-    began_ms: u64,
-    incarnation: u64,
-    next_outbox: u64,
-    process: Option<Process>,
-    clients: Vec<Client>,
-    history: History,
-    writes: Writes,
-    sessions: SessionLog,
-    judged: Judged,
-    stop_at: Option<u64>,
-    counts: BTreeMap<&'static str, u64>,
+    pub(crate) verbose: bool,
+    pub(crate) now_us: u64,
+    pub(crate) swarm: Swarm,
+    pub(crate) chances: Chances,
+    pub(crate) servers: Vec<Server>,
+    pub(crate) network: Network,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) ledger: Ledger,
+    pub(crate) is_peace: bool,
+    /// Clients send nothing new.
+    pub(crate) is_quiet: bool,
+    events: BinaryHeap<Reverse<Scheduled>>,
+    events_so_far: u64,
+    trace: u64,
+    counts: BTreeMap<String, u64>,
 }
 
 impl World {
@@ -111,415 +114,193 @@ impl World {
         if verbose {
             println!("{swarm:#?}");
         }
-        let quiet = Faults { write_error: 0, sync_error: 0, ..swarm.faults.clone() };
-        let disk = SimDisk::new(rng.next_u64(), quiet);
-        Storage::initialize(disk.clone(), CLUSTER, SERVER, Salt(rng.next_u64()))
-            .expect("a new disk can be initialized");
-        let now = Now { monotonic_ms: 1_000_000, wall_ms: 1_700_000_000_000 };
-        World {
+        let mut stream = || Rng::new(rng.next_u64());
+        let chances = Chances { network: stream(), disk: stream(), process: stream(), faults: stream() };
+        let servers = (0..swarm.servers()).map(|id| make_server(Id(id), &swarm, &mut stream())).collect();
+        let clients = (0..swarm.clients.count as u64).map(|id| Client::new(id, stream())).collect();
+        let mut world = World {
             verbose,
-            clients: (0..swarm.clients as u64).map(Client::new).collect(),
-            rng,
-            swarm,
-            disk,
-            began_ms: now.monotonic_ms,
-            now,
-            incarnation: 0,
-            next_outbox: 0,
-            process: None,
-            history: History::default(),
-            writes: Writes::default(),
-            sessions: SessionLog::default(),
-            judged: Judged::default(),
-            stop_at: None,
+            now_us: 1_000_000,
+            chances,
+            servers,
+            network: Network::default(),
+            clients,
+            ledger: Ledger::new(swarm.voters, swarm.servers()),
+            is_peace: false,
+            is_quiet: false,
+            events: BinaryHeap::new(),
+            events_so_far: 0,
+            trace: 0,
             counts: BTreeMap::new(),
+            swarm,
+        };
+        for id in world.ids() {
+            let in_us = world.chances.process.below(200_000);
+            world.schedule(in_us, None, Event::Start(id));
         }
+        for client in 0..world.clients.len() {
+            world.schedule(300_000, None, Event::Act(client));
+        }
+        world
     }
 
     pub(crate) fn run(mut self) -> Outcome {
-        self.disk.set_faults(self.swarm.faults.clone());
-        for _ in 0..self.swarm.steps {
-            if self.process.is_none() {
-                self.start();
-            }
-            self.step();
+        self.schedule_faults();
+        self.pass(self.swarm.chaos_ms * 1000);
+        self.make_peace();
+        let mut counts = std::mem::take(&mut self.counts);
+        let mut add = |name: &str, count: u64| *counts.entry(name.to_owned()).or_default() += count;
+        add("acknowledged", self.ledger.writes.acknowledged);
+        add("refused", self.ledger.writes.refused);
+        add("unknown", self.ledger.writes.unknown);
+        add("reads compared", self.ledger.reads.checked);
+        add("expired sessions", self.ledger.sessions.expired);
+        add("resumed watches", self.clients.iter().map(|client| client.watching.resumed).sum());
+        add("compacted watches", self.clients.iter().map(|client| client.watching.compacted).sum());
+        add("events", self.events_so_far);
+        Outcome {
+            simulated_ms: self.now_us / 1000 - 1_000,
+            trace: self.trace,
+            applied: self.ledger.history.last(),
+            counts,
         }
-        self.finish()
     }
 
-    fn count(&mut self, what: &'static str) {
-        *self.counts.entry(what).or_default() += 1;
+    pub(crate) fn ids(&self) -> Vec<Id> {
+        (0..self.servers.len()).map(Id).collect()
+    }
+
+    pub(crate) fn server(&mut self, id: Id) -> &mut Server {
+        &mut self.servers[id.0]
+    }
+
+    pub(crate) fn is_running(&self, id: Id) -> bool {
+        self.servers[id.0].process.is_some()
+    }
+
+    pub(crate) fn now_of(&self, id: Id) -> Now {
+        self.servers[id.0].clock.now(self.now_us)
+    }
+
+    // ---- Time ------------------------------------------------------------------------------------------------------
+
+    pub(crate) fn schedule(&mut self, in_us: u64, whose: Option<Id>, event: Event) {
+        let incarnation = whose.map(|id| self.servers[id.0].incarnation);
+        self.schedule_at(self.now_us + in_us, incarnation, event);
+    }
+
+    pub(crate) fn schedule_at(&mut self, at_us: u64, incarnation: Option<u64>, event: Event) {
+        self.events_so_far += 1;
+        self.events.push(Reverse(Scheduled { at_us, number: self.events_so_far, incarnation, event }));
+    }
+
+    /// Lets everything happen that is due in the next microseconds.
+    pub(crate) fn pass(&mut self, us: u64) {
+        let (until_us, before) = (self.now_us + us, self.events_so_far);
+        while self.events.peek().is_some_and(|Reverse(next)| next.at_us <= until_us)
+            && let Some(Reverse(Scheduled { at_us, incarnation, event, .. })) = self.events.pop()
+        {
+            self.now_us = self.now_us.max(at_us);
+            self.happen(incarnation, event);
+        }
+        self.now_us = until_us;
+        let (events, parties) = (self.events_so_far - before, (self.servers.len() + self.clients.len()) as u64);
+        let most = (us / 1_000_000 + 1) * parties * EVENTS_PER_SECOND_MAX;
+        assert!(events <= most, "BoundedWork: {events} events in {us} us");
+    }
+
+    /// Lets time pass until `done`, for at most so many milliseconds. Whether it came to that.
+    pub(crate) fn pass_until(&mut self, ms: u64, mut done: impl FnMut(&mut World) -> bool) -> bool {
+        let until_us = self.now_us + ms * 1000;
+        while !done(self) {
+            if self.now_us >= until_us {
+                return false;
+            }
+            self.pass(20_000);
+        }
+        true
+    }
+
+    fn happen(&mut self, incarnation: Option<u64>, event: Event) {
+        let on_process = match &event {
+            Event::Turn(id) | Event::Tick(id) | Event::Log(id) | Event::LogIdle(id) | Event::Snapshot(id) => Some(*id),
+            _ => None,
+        };
+        if let Some(id) = on_process {
+            let server = &self.servers[id.0];
+            if server.process.is_none() || incarnation.is_some_and(|own| own != server.incarnation) {
+                return;
+            }
+            if server.paused_until_us > self.now_us {
+                return self.schedule_at(server.paused_until_us, incarnation, event);
+            }
+            self.note(id.0 as u64);
+        }
+        match event {
+            Event::Start(id) => self.start(id),
+            Event::Turn(id) => self.turn(id, false),
+            Event::Tick(id) => self.turn(id, true),
+            Event::Log(id) => self.log_works(id),
+            Event::LogIdle(id) => self.log_is_idle(id),
+            Event::Snapshot(id) => self.snapshot_works(id),
+            Event::Arrive(connection) => self.arrive(connection),
+            Event::Notified { from, to, notification } => self.notified(from, to, incarnation, *notification),
+            Event::Dial { from, to } => self.dialed(from, to, incarnation),
+            Event::DialFailed { from, to } => self.dial_failed(from, to, incarnation),
+            Event::CheckLink { from, to } => self.check_link(from, to),
+            Event::Transfer(transfer) => self.transfer(*transfer),
+            Event::Act(client) => self.client_acts(client),
+            Event::Read(client) => self.client_reads(client),
+            Event::Gone(id, outbox) => self.client_gone(id, incarnation, outbox),
+            Event::Fault(fault) => self.strike(fault),
+        }
+    }
+
+    // ---- What is told ----------------------------------------------------------------------------------------------
+
+    /// Notes for the trace what has just happened.
+    pub(crate) fn note(&mut self, what: u64) {
+        let mixed = (self.trace ^ what ^ self.now_us.rotate_left(20)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.trace = mixed ^ (mixed >> 29);
+    }
+
+    pub(crate) fn count(&mut self, what: &str) {
+        match self.counts.get_mut(what) {
+            Some(count) => *count += 1,
+            None => drop(self.counts.insert(what.to_owned(), 1)),
+        }
         self.say(|| what.to_owned());
     }
 
-    fn say(&self, what: impl FnOnce() -> String) {
+    pub(crate) fn say(&self, what: impl FnOnce() -> String) {
         if self.verbose {
-            println!("{:>9} {}", self.now.monotonic_ms - self.began_ms, what());
+            println!("{:>10.3} {}", self.now_us as f64 / 1000.0, what());
         }
     }
+}
 
-    fn step(&mut self) {
-        if self.rng.chance(self.swarm.crash) {
-            if self.rng.chance(self.swarm.crash_inside) {
-                let operation = self.disk.operations() + self.rng.below(30);
-                self.stop_at = Some(operation);
-                self.disk.stop_at(operation);
-            } else {
-                return self.crash();
-            }
-        }
-        if self.rng.chance(self.swarm.fill) {
-            self.count("full disks");
-            self.disk.set_faults(Faults { capacity_bytes: FULL_BYTES, ..self.disk.faults() });
-        } else if self.rng.chance(self.swarm.drain) {
-            self.disk.set_faults(Faults { capacity_bytes: u64::MAX, ..self.disk.faults() });
-        }
-        if self.rng.chance(self.swarm.leap) {
-            self.now.monotonic_ms += self.swarm.leap_ms;
-            self.now.wall_ms += self.swarm.leap_ms as i64;
-            if self.rng.coin() {
-                self.now.wall_ms -= 2 * self.swarm.leap_ms as i64;
-            }
-        }
-        match self.rng.below(100) {
-            0..40 => self.client_acts(),
-            40..60 => self.driver_turns(),
-            60..75 => self.log_works(),
-            75..85 => self.snapshots_work(),
-            85..92 => self.tick(),
-            _ => self.client_reads(),
-        }
-    }
-
-    /// Starts the process; a start that fails is a crash, too.
-    fn start(&mut self) {
-        self.incarnation += 1;
-        let options =
-            Options { segment_bytes: self.swarm.segment_bytes, snapshot_flush_bytes: 20_000, ..Options::default() };
-        let (incarnation, swarm) = (self.incarnation, self.swarm.clone());
-        let config = move |server, cluster| Config {
-            hash_seed: incarnation,
-            history_bytes: swarm.history_bytes,
-            snapshot_records: swarm.snapshot_records,
-            counter_soft_max: swarm.counter_soft_max,
-            ..Config::new(server, cluster, incarnation)
-        };
-        let Recovered { recovery, log, snapshots, found } =
-            match recover(self.disk.clone(), &options, config, |_, _| ()) {
-                Ok(recovered) => recovered,
-                Err(error) => {
-                    self.say(|| format!("the start failed: {error}"));
-                    self.count("failed starts");
-                    // Whoever runs it makes room, or waits for the disk to behave.
-                    let quiet =
-                        Faults { capacity_bytes: u64::MAX, write_error: 0, sync_error: 0, ..self.swarm.faults.clone() };
-                    let message = format!("{error:?}");
-                    assert!(!message.contains("Corrupt"), "crashes were taken for corruption: {error}");
-                    self.crash();
-                    self.disk.set_faults(quiet);
-                    return;
-                }
-            };
-        self.say(|| format!("started at {:?}, clean {}, {:?}", found.last.zxid, found.clean, found.truncated));
-        self.history.restarted(found.last.zxid, found.last.chain);
-        if found.truncated.is_some() {
-            self.count("torn tails cut");
-        }
-        if found.snapshot.is_some() {
-            self.count("restarts from a snapshot");
-        }
-        let mut effects = Effects::default();
-        let replica = recovery.finish(self.now, &mut effects);
-        let mut process = Process {
-            replica,
-            effects,
-            log,
-            snapshots,
-            disk_queue: Vec::new(),
-            hint: Hint::default(),
-            snapshot_queue: VecDeque::new(),
-            inputs: VecDeque::new(),
-            heard_ms: self.now.monotonic_ms,
-            outboxes: BTreeMap::new(),
-        };
-        process.tick(self.now);
-        self.process = Some(process);
-        self.finish_turn();
-    }
-
-    fn crash(&mut self) {
-        let power = self.rng.chance(self.swarm.power);
-        self.count(if power { "power losses" } else { "crashes" });
-        self.process = None;
-        self.stop_at = None;
-        self.judged.crashed();
-        self.disk = self.disk.crash(if power { Crash::Power } else { Crash::Process });
-        for client in &mut self.clients {
-            client.disconnected(&mut self.writes);
-        }
-        self.now.monotonic_ms += self.rng.below(3_000);
-        self.now.wall_ms += self.rng.below(3_000) as i64;
-    }
-
-    /// Whether the machine was stopped in the middle of something.
-    fn is_stopped(&self) -> bool {
-        self.stop_at.is_some_and(|at| self.disk.operations() >= at)
-    }
-
-    fn client_acts(&mut self) {
-        let Some(process) = &mut self.process else { return };
-        let which = self.rng.below(self.clients.len() as u64) as usize;
-        if which == 0 && self.rng.below(self.swarm.first_client_acts_in) > 0 {
-            return;
-        }
-        let client = &mut self.clients[which];
-        let outbox = match client.outbox {
-            Some(outbox) => outbox,
-            None => {
-                self.next_outbox += 1;
-                let outbox = OutboxId(self.next_outbox);
-                client.outbox = Some(outbox);
-                process.inputs.push_back(Input::Client(ClientInput::Open { outbox, order: Order::Fifo }));
-                let limits = OutboxLimits { bytes_max: 1 << 20, watch_bytes_max: 8_000, low_water_bytes: 2_000 };
-                process.outboxes.insert(outbox, Outbox::new(limits));
-                if let Some((tag, request)) = client.attach(self.now.monotonic_ms) {
-                    process.inputs.push_back(Input::Client(ClientInput::Request { outbox, tag, request }));
-                }
-                outbox
-            }
-        };
-        for _ in 0..=self.rng.below(8) {
-            if client.outstanding() >= self.swarm.outstanding {
-                break;
-            }
-            let (tag, request) = client.next(&mut Shared {
-                rng: &mut self.rng,
-                now_ms: self.now.monotonic_ms,
-                value_bytes: self.swarm.value_bytes,
-                writes: &mut self.writes,
-                sessions: &mut self.sessions,
-                judged: &mut self.judged,
-            });
-            if self.verbose {
-                println!("{:>9} client {which} sends {tag:?} {:?}", self.now.monotonic_ms - self.began_ms, request.op);
-            }
-            process.inputs.push_back(Input::Client(ClientInput::Request { outbox, tag, request }));
-        }
-    }
-
-    /// The driver steps some of what has arrived and carries out what that leads to.
-    fn driver_turns(&mut self) {
-        let count = self.rng.below(20) + 1;
-        let Some(process) = &mut self.process else { return };
-        process.step_some(count, self.now);
-        self.finish_turn();
-    }
-
-    fn finish_turn(&mut self) {
-        let Some(process) = &mut self.process else { return };
-        process.replica.flush(self.now, &mut process.effects);
-        let status = process.replica.status();
-        self.history.reached(status.applied, status.digest);
-        for op in process.effects.disk.drain(..) {
-            if let DiskOp::Append { frame, .. } = &op {
-                self.history.submitted(frame.clone());
-                if let Some(session) = given_up(frame) {
-                    self.sessions.given_up(session, self.now.monotonic_ms);
-                }
-            }
-            process.disk_queue.push(op);
-        }
-        process.hint = process.effects.hint;
-        process.snapshot_queue.extend(process.effects.snapshot.drain(..));
-        for (outbox, delivery) in process.effects.outbox.drain(..) {
-            if let Some(queue) = process.outboxes.get_mut(&outbox) {
-                queue.push(delivery);
-                let lagged = queue.take_lagged();
-                process
-                    .inputs
-                    .extend(lagged.into_iter().map(|watch| Input::Client(ClientInput::Lagged { outbox, watch })));
-            }
-        }
-    }
-
-    /// The log thread takes all that is queued, or looks for room.
-    fn log_works(&mut self) {
-        let Some(process) = &mut self.process else { return };
-        let done = if !process.disk_queue.is_empty() {
-            process.log.carry_out(&mut process.disk_queue, process.hint)
-        } else if process.log.is_at_rest() || self.rng.coin() {
-            process.log.idle(process.hint)
-        } else {
-            process.log.rest(process.hint)
-        };
-        match done {
-            Ok(done) if !self.is_stopped() => {
-                if let Some(process) = &mut self.process {
-                    process.inputs.extend(done.inputs.into_iter().map(Input::Disk));
-                }
-            }
-            Ok(_) => self.crash(),
-            Err(error) => {
-                self.say(|| format!("the log failed: {error}"));
-                if !self.is_stopped() {
-                    self.count("disk errors");
-                }
-                self.crash();
-            }
-        }
-    }
-
-    fn snapshots_work(&mut self) {
-        let Some(process) = &mut self.process else { return };
-        let Some(op) = process.snapshot_queue.pop_front() else { return };
-        let done = process.snapshots.carry_out(op, || true);
-        if self.is_stopped() {
-            return self.crash();
-        }
-        let Some(process) = &mut self.process else { return };
-        match done {
-            Ok(None) => {}
-            Ok(Some(input)) => {
-                let written = matches!(input, DiskInput::SnapshotWritten { .. });
-                process.inputs.push_back(Input::Disk(input));
-                if written {
-                    self.count("snapshots");
-                }
-            }
-            Err(_) => {
-                process.inputs.push_back(Input::Disk(DiskInput::SnapshotFailed));
-                self.count("failed snapshots");
-            }
-        }
-    }
-
-    fn tick(&mut self) {
-        self.now.monotonic_ms += self.swarm.tick_ms;
-        self.now.wall_ms += self.swarm.tick_ms as i64;
-        if let Some(process) = &mut self.process {
-            process.tick(self.now);
-        }
-        self.finish_turn();
-    }
-
-    /// A client reads what its outbox holds.
-    fn client_reads(&mut self) {
-        let which = self.rng.below(self.clients.len() as u64) as usize;
-        self.read_outbox(which);
-    }
-
-    fn read_outbox(&mut self, which: usize) {
-        let Some(process) = &mut self.process else { return };
-        let client = &mut self.clients[which];
-        let Some(outbox) = client.outbox else { return };
-        let Some(queue) = process.outboxes.get_mut(&outbox) else { return };
-        let mut batch = Vec::new();
-        let popped = queue.pop(&mut batch, 64 << 10);
-        if popped.ready {
-            process.inputs.push_back(Input::Client(ClientInput::Ready { outbox }));
-        }
-        for delivery in batch {
-            if self.verbose {
-                println!("{:>9} client {which} gets {delivery:?}", self.now.monotonic_ms - self.began_ms);
-            }
-            if matches!(delivery, Delivery::Close(_)) {
-                process.outboxes.remove(&outbox);
-                process.inputs.push_back(Input::Client(ClientInput::Closed { outbox }));
-                return client.disconnected(&mut self.writes);
-            }
-            let zxid = client.receive(
-                delivery,
-                &mut Shared {
-                    rng: &mut self.rng,
-                    now_ms: self.now.monotonic_ms,
-                    value_bytes: self.swarm.value_bytes,
-                    writes: &mut self.writes,
-                    sessions: &mut self.sessions,
-                    judged: &mut self.judged,
-                },
-            );
-            self.history.acknowledged(zxid);
-        }
-    }
-
-    /// The faults end; the server starts once more, catches up, and is examined.
-    fn finish(mut self) -> Outcome {
-        self.swarm = Swarm { crash: 0, fill: 0, leap: 0, ..self.swarm };
-        let quiet = Faults { write_error: 0, sync_error: 0, capacity_bytes: u64::MAX, ..self.swarm.faults.clone() };
-        self.crash();
-        self.disk.set_faults(quiet);
-        self.start();
-        for client in &mut self.clients {
-            // A client that only watches from now on.
-            client.disconnected(&mut self.writes);
-        }
-        for which in 0..self.clients.len() {
-            self.watch_again(which);
-        }
-        for _ in 0..400 {
-            self.log_works();
-            self.snapshots_work();
-            self.tick();
-            self.driver_turns();
-            for which in 0..self.clients.len() {
-                self.read_outbox(which);
-                if self.clients[which].outbox.is_some() && !self.clients[which].watching.running {
-                    self.watch_again(which);
-                }
-            }
-        }
-        self.outlive_a_full_disk();
-        // Time stands still: what was proposed last comes to its end.
-        for _ in 0..1_000 {
-            self.log_works();
-            self.driver_turns();
-            (0..self.clients.len()).for_each(|which| self.read_outbox(which));
-        }
-        self.examine()
-    }
-
-    fn watch_again(&mut self, which: usize) {
-        let Some(process) = &mut self.process else { return };
-        let client = &mut self.clients[which];
-        if client.outbox.is_none() {
-            self.next_outbox += 1;
-            let outbox = OutboxId(self.next_outbox);
-            client.outbox = Some(outbox);
-            process.inputs.push_back(Input::Client(ClientInput::Open { outbox, order: Order::Fifo }));
-            process.outboxes.insert(outbox, Outbox::new(OutboxLimits::default()));
-        }
-        let (tag, request) = client.watch_only(self.now.monotonic_ms);
-        let outbox = client.outbox.expect("it was just opened");
-        process.inputs.push_back(Input::Client(ClientInput::Request { outbox, tag, request }));
-    }
-
-    fn examine(mut self) -> Outcome {
-        let process = self.process.take().expect("the server runs");
-        let status = process.replica.status();
-        assert!(status.serving, "the server does not serve in the end: {status:?}");
-        assert_eq!(status.applied, status.logged, "not everything was applied in the end");
-        let tree = process.replica.tree();
-        self.writes.check(tree);
-        SessionLog::check(tree);
-        assert_eq!(self.history.replayed().digest(), tree.digest(), "the history leads to another state");
-        for client in &self.clients {
-            assert!(client.watching.running, "a watch does not run in the end");
-            client.watching.check(self.history.changes());
-        }
-        let judged = self.judged.check(tree);
-        let mut add = |name, count| *self.counts.entry(name).or_default() += count;
-        add("acknowledged", self.writes.acknowledged);
-        add("refused", self.writes.refused);
-        add("unknown", self.writes.unknown);
-        add("judged operations", judged);
-        add("expired sessions", self.sessions.expired);
-        add("resumed watches", self.clients.iter().map(|client| client.watching.resumed).sum());
-        add("compacted watches", self.clients.iter().map(|client| client.watching.compacted).sum());
-        Outcome {
-            simulated_ms: self.now.monotonic_ms - self.began_ms,
-            digest: status.digest,
-            applied: status.applied,
-            counts: self.counts,
-        }
+fn make_server(id: Id, swarm: &Swarm, rng: &mut Rng) -> Server {
+    let quiet = Faults { write_error: 0, sync_error: 0, ..swarm.disk.clone() };
+    let disk = SimDisk::new(rng.next_u64(), quiet);
+    Storage::initialize(disk.clone(), CLUSTER, id.server(), Salt(rng.next_u64()))
+        .expect("a new disk can be initialized");
+    disk.set_faults(swarm.disk.clone());
+    let drift = u64::from(swarm.clocks.drift);
+    let clock = Clock {
+        offset_ms: 1_000 + rng.below(1_000_000),
+        rate: 1_000_000 - drift + rng.below(2 * drift + 1),
+        wall_ms: 1_700_000_000_000 + rng.below(1_000) as i64,
+    };
+    Server {
+        id,
+        disk,
+        clock,
+        incarnation: 0,
+        process: None,
+        paused_until_us: 0,
+        stop_at: None,
+        standing: Standing::Voter,
+        is_retired: false,
+        led_by: ServerId::default(),
     }
 }

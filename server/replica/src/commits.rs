@@ -10,6 +10,7 @@ use crate::outbox::response_bytes;
 use crate::peer::ToLearner;
 use crate::replica::{Replica, Serving};
 use crate::sessions::Ending;
+use crate::speaking::Owner;
 use crate::writes::{Asker, decode};
 
 /// What an answer that waits is charged besides what it holds.
@@ -70,6 +71,9 @@ impl Replica {
             Output::Deliver(frame) => self.deliver(&frame, now, out),
             Output::Restored(position) => self.restored(position, out),
             Output::Established(epoch) => {
+                if !matches!(self.serving, Serving::Leading(_)) {
+                    self.begin_sessions();
+                }
                 self.serving = Serving::Leading(epoch);
                 self.is_alone = self.zab.members().len() == 1;
                 self.begin_to_lead(now, out);
@@ -103,10 +107,13 @@ impl Replica {
         }
     }
 
-    /// This server leads: every session has its full timeout again, and the writes that were held are decided.
+    /// This server leads, or goes on to lead in another epoch: the writes that were held are decided.
     fn begin_to_lead(&mut self, now: Now, out: &mut Effects) {
-        self.begin_sessions();
         self.leader_found(now, out);
+        for (session, speaker) in self.sessions.spoken_for() {
+            let owner = Owner { server: self.config.server, connection: None, speaker };
+            self.own(session, owner, now, out);
+        }
         self.resume_held(now, out);
         self.reindex_reads(now, out);
         self.wake_parked(now, out);
@@ -167,6 +174,7 @@ impl Replica {
     }
 
     pub(crate) fn session_ended(&mut self, id: SessionId, out: &mut Effects) {
+        self.owners.remove(&id);
         let (ending, told) = self.sessions.end(id);
         let end = match ending {
             Ending::Expired => SessionEnd::Expired,

@@ -153,8 +153,8 @@ pub enum SnapshotOp {
         /// Its znodes.
         znodes: u64,
     },
-    /// Go over to the generation that began with the snapshot that a leader has sent: what was being written, and what was
-    /// written before, is of the past.
+    /// The snapshot that was received from a leader is the current generation since its [`DiskOp::Install`] is durable:
+    /// what was there before may go, and so may whatever was being written of it.
     Adopt {
         /// The state that it holds.
         zxid: Zxid,

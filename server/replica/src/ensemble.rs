@@ -6,16 +6,17 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use quorate_tree::Tree;
-use quorate_types::{Code, Error, Now, Op, OutboxId, Request, Response, ServerId, SessionId, Tag, Zxid};
+use quorate_types::{Code, Error, Now, Op, OutboxId, Request, Response, ServerId, Tag, Zxid};
 use quorate_zab::{ConnectionId, Digest, Position, SnapshotBase};
 
 use crate::commits::BARRIER_BYTES;
-use crate::effect::{Delivery, Effects, Halted, SessionEnd, SnapshotOp};
+use crate::effect::{Effects, Halted, SnapshotOp};
 use crate::history::History;
 use crate::limits;
 use crate::outbox::response_bytes;
 use crate::peer::{ToLeader, ToLearner, encode_write};
 use crate::replica::{Indexed, Replica, Serving, Word};
+use crate::speaking::{Owner, session_moved};
 use crate::watch::{WatchConfig, Watches};
 use crate::writes::Asker;
 
@@ -120,16 +121,12 @@ impl Replica {
                 let at = self.waiting.barriers.partition_point(|(earlier, ..)| *earlier <= barrier);
                 self.waiting.barriers.insert(at, (barrier, Asker::Here(outbox, tag), response));
             }
-            ToLearner::Moved(session) => self.fence(session, out),
-        }
-    }
-
-    /// Another server's client speaks for the session.
-    pub(crate) fn fence(&mut self, session: SessionId, out: &mut Effects) {
-        if let Some(fenced) = self.sessions.silence(session) {
-            out.outbox.push((fenced, Delivery::Session { id: session, end: SessionEnd::Moved }));
-            let detail = "another connection speaks for the session now";
-            self.end_outbox(fenced, Error::new(Code::SessionMoved, detail), out);
+            ToLearner::Granted { outbox, tag, session, grant } => {
+                if self.forwarded.remove(&(outbox, tag)).is_some() {
+                    self.speak(outbox, tag, session, grant, now, out);
+                }
+            }
+            ToLearner::Moved { session, outbox } => self.fence(session, outbox, out),
         }
     }
 
@@ -148,10 +145,9 @@ impl Replica {
             ToLeader::Write { outbox, tag, left_ms, speaks, mut request } => {
                 request.deadline_ms = now.monotonic_ms.saturating_add(left_ms);
                 let asker = Asker::There { connection, server, outbox, tag };
-                let moved = |(session, _)| speaks && self.owners.get(&session).is_some_and(|owner| owner.0 != server);
+                let moved = |(session, _)| speaks && self.is_owned_elsewhere(session, server, outbox);
                 if request.session.is_some_and(moved) {
-                    let error = Error::new(Code::SessionMoved, "another connection speaks for the session now");
-                    return self.reply(asker, self.tree.applied(), Err(error), now, out);
+                    return self.reply(asker, self.tree.applied(), Err(session_moved()), now, out);
                 }
                 match request.op {
                     Op::Members | Op::TransferLeadership { .. } => {
@@ -165,32 +161,14 @@ impl Replica {
                     let _ = self.sessions.touch(session);
                 }
             }
-            ToLeader::Speaks(sessions) => {
-                for session in sessions {
-                    self.spoken_for(session, server, Some(connection), now, out);
-                }
+            ToLeader::Claim { outbox, tag, session } => {
+                let asker = Asker::There { connection, server, outbox, tag };
+                self.grant_when_certain(asker, session, now, out);
             }
-        }
-    }
-
-    /// Clients of `server` speak for the session from now on, and nobody else's.
-    pub(crate) fn spoken_for(
-        &mut self,
-        session: SessionId,
-        server: ServerId,
-        connection: Option<ConnectionId>,
-        now: Now,
-        out: &mut Effects,
-    ) {
-        let Some((before, channel)) = self.owners.insert(session, (server, connection)) else { return };
-        if before == server {
-            return;
-        }
-        match channel {
-            None => self.fence(session, out),
-            Some(channel) => {
-                let moved = ToLearner::Moved(session).encode();
-                self.with_outputs(now, out, |zab, outputs| zab.to_learner(channel, moved, outputs));
+            ToLeader::Speaks(sessions) => {
+                for (session, speaker) in sessions {
+                    self.own(session, Owner { server, connection: Some(connection), speaker }, now, out);
+                }
             }
         }
     }
@@ -224,6 +202,7 @@ impl Replica {
     fn index_one(&mut self, indexed: Indexed, zxid: Zxid, now: Now, out: &mut Effects) {
         match indexed {
             Indexed::Read(parked) => self.index_read(parked, zxid, now, out),
+            Indexed::Claim { asker, session } => self.grant(asker, session, zxid, now, out),
             Indexed::Answer { asker: asker @ Asker::There { .. }, barrier, response } => {
                 self.waiting.barrier_bytes -= BARRIER_BYTES + response_bytes(&response);
                 self.reply(asker, barrier, response, now, out);

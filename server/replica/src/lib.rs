@@ -16,7 +16,7 @@
 //! | `locals` | what this server answers by itself: reads, sessions' attachments, watches |
 //! | `effort`, `counting` | what keeps one client's large questions from delaying all others |
 //! | `lanes` | the order of replies within an outbox |
-//! | `sessions` | who is alive, and which outbox speaks for whom |
+//! | `sessions`, `speaking` | who is alive, and which outbox speaks for whom |
 //! | [`history`], `watch` | the window of past changes, and everybody who is told of changes |
 //! | `snapshotting`, `reaping` | what a replica does unasked |
 //! | [`outbox`] | the bounded queue between a replica and one client |
@@ -51,6 +51,7 @@ pub mod recovery;
 pub mod replica;
 mod sessions;
 mod snapshotting;
+mod speaking;
 mod watch;
 mod writes;
 

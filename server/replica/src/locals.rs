@@ -14,11 +14,10 @@ use quorate_types::{
 use quorate_zab::NotProposed;
 
 use crate::counting::Asked;
-use crate::effect::{Delivery, Effects, SessionEnd};
+use crate::effect::Effects;
 use crate::effort::Effort;
 use crate::ensemble::no_leader;
 use crate::limits;
-use crate::peer::ToLeader;
 use crate::replica::{Indexed, Parked, Replica, Word, session_expired};
 
 impl Replica {
@@ -103,7 +102,7 @@ impl Replica {
     }
 
     /// Asks the leader what a request has to wait for. Without a leader it waits for one.
-    fn index_later(&mut self, parked: Parked) -> Option<(Zxid, Response)> {
+    pub(crate) fn index_later(&mut self, parked: Parked) -> Option<(Zxid, Response)> {
         if self.waiting.indexing_count >= limits::INDEXING_MAX {
             let error = Error::new(Code::Throttled, "too many requests wait for the leader's word");
             return self.at_once(Err(error));
@@ -144,9 +143,12 @@ impl Replica {
         }
     }
 
-    /// Whether a leader has proposed `zxid`, so that it is worth waiting for.
+    /// Whether a leader may have proposed `zxid`, so that it is worth waiting for. Of a later epoch this one knows nothing:
+    /// somebody else may lead in it.
     pub(crate) fn can_come(&self, zxid: Zxid) -> Result<(), Error> {
-        if self.is_established() && zxid > self.zab.history().last() {
+        let last = self.zab.history().last();
+        let is_own = self.is_alone || zxid.epoch() <= last.epoch();
+        if self.is_established() && is_own && zxid > last {
             let detail = format!("zxid {zxid} is above everything proposed so far");
             return Err(Error::new(Code::ZxidUnknown, detail));
         }
@@ -183,7 +185,11 @@ impl Replica {
             }
             Op::MultiRead(ops) => self.multi_read(&ops, &request.caller, session),
             Op::Sync => Ok(Reply::Synced),
-            Op::AttachSession { exclusive } => self.attach(outbox, session, exclusive, now, out),
+            Op::AttachSession { exclusive: true } if self.tree.session(session).is_some() => {
+                self.claim(outbox, tag, request, now, out);
+                return None;
+            }
+            Op::AttachSession { .. } => self.listen(outbox, session),
             Op::Touch => self.touched(session),
             Op::Watch(op) => return self.watch(outbox, tag, &request.caller, &op, now, out),
             Op::StreamTree { path, with_data } => {
@@ -273,16 +279,8 @@ impl Replica {
         }
     }
 
-    /// A client of this server speaks for the session from now on: other servers' clients do not any more.
-    fn speak_for(&mut self, session: SessionId, now: Now, out: &mut Effects) {
-        if self.is_following() {
-            self.tell_leader(&ToLeader::Speaks(alloc::vec![session]), now, out);
-        } else if self.is_established() && !self.is_alone {
-            self.spoken_for(session, self.config.server, None, now, out);
-        }
-    }
-
-    fn attach(&mut self, outbox: OutboxId, id: SessionId, exclusive: bool, now: Now, out: &mut Effects) -> Response {
+    /// The outbox is told when the session ends, and its requests belong to it.
+    fn listen(&mut self, outbox: OutboxId, id: SessionId) -> Response {
         let Some(timeout_ms) = self.tree.session(id).map(|session| session.timeout_ms) else {
             return Err(if id.is_some() { session_expired() } else { no_session() });
         };
@@ -290,16 +288,7 @@ impl Replica {
             let before = core::mem::replace(&mut lane.session, id);
             self.sessions.detach(before, outbox);
         }
-        if exclusive {
-            self.speak_for(id, now, out);
-            if let Some(fenced) = self.sessions.attach(id, outbox) {
-                out.outbox.push((fenced, Delivery::Session { id, end: SessionEnd::Moved }));
-                let detail = "another connection speaks for the session now";
-                self.end_outbox(fenced, Error::new(Code::SessionMoved, detail), out);
-            }
-        } else {
-            self.sessions.listen(id, outbox);
-        }
+        self.sessions.listen(id, outbox);
         Ok(Reply::Session { id, timeout_ms })
     }
 
@@ -331,7 +320,7 @@ impl Replica {
         }
         let is_late = |indexed: &mut Indexed| match indexed {
             Indexed::Read(parked) => parked.give_up_ms <= now.monotonic_ms,
-            Indexed::Answer { .. } => false,
+            Indexed::Claim { .. } | Indexed::Answer { .. } => false,
         };
         let turns = self.waiting.indexing.values_mut();
         let late: alloc::vec::Vec<_> = turns.flat_map(|waiting| waiting.extract_if(.., is_late)).collect();
@@ -379,11 +368,10 @@ impl Replica {
         if !session.secret.matches(secret) {
             return Err(Error::new(Code::AuthFailed, "the session's secret does not match"));
         }
-        if self.is_established() && self.sessions.touch(*id).is_none() {
-            return Err(session_expired());
-        }
         if self.is_following() {
             self.touched.insert(*id);
+        } else if self.sessions.touch(*id).is_none() && self.is_established() {
+            return Err(session_expired());
         }
         Ok(())
     }

@@ -8,7 +8,9 @@ use bytes::{BufMut, Bytes};
 use quorate_types::codec::request::{put_request, request};
 use quorate_types::codec::response::{put_response, response};
 use quorate_types::codec::{DecodeError, Reader};
-use quorate_types::{OutboxId, Request, Response, SessionId, Tag, Zxid};
+use quorate_types::{Epoch, OutboxId, Request, Response, SessionId, Tag, Zxid};
+
+use crate::speaking::{Grant, Speaker};
 
 /// From a learner to its leader.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +31,17 @@ pub(crate) enum ToLeader {
     },
     /// Signs of life since the last such message.
     Touched(Vec<SessionId>),
-    /// Outboxes of the learner speak for these sessions from now on; whoever did so elsewhere does not any more.
-    Speaks(Vec<SessionId>),
+    /// An outbox of the learner wants to speak for the session.
+    Claim {
+        /// Which.
+        outbox: OutboxId,
+        /// Where the answer goes.
+        tag: Tag,
+        /// For which.
+        session: SessionId,
+    },
+    /// Outboxes of the learner speak for these sessions since they were granted that, perhaps by another leader.
+    Speaks(Vec<(SessionId, Speaker)>),
 }
 
 /// From a leader to one of its learners.
@@ -47,8 +58,24 @@ pub(crate) enum ToLearner {
         /// The answer.
         response: Response,
     },
-    /// Another server's client speaks for the session now.
-    Moved(SessionId),
+    /// Answers [`ToLeader::Claim`].
+    Granted {
+        /// As the learner said.
+        outbox: OutboxId,
+        /// Likewise.
+        tag: Tag,
+        /// Likewise.
+        session: SessionId,
+        /// What it speaks by.
+        grant: Grant,
+    },
+    /// Another outbox than this one speaks for the session now.
+    Moved {
+        /// Which.
+        session: SessionId,
+        /// The learner's.
+        outbox: OutboxId,
+    },
 }
 
 const WRITE: u8 = 1;
@@ -56,6 +83,8 @@ const TOUCHED: u8 = 2;
 const SPEAKS: u8 = 3;
 const ANSWER: u8 = 4;
 const MOVED: u8 = 5;
+const CLAIM: u8 = 6;
+const GRANTED: u8 = 7;
 
 /// The binary form of [`ToLeader::Write`], without a copy of the request.
 pub(crate) fn encode_write(outbox: OutboxId, tag: Tag, left_ms: u64, speaks: bool, request: &Request) -> Bytes {
@@ -76,8 +105,28 @@ impl ToLeader {
             ToLeader::Write { outbox, tag, left_ms, speaks, request } => {
                 encode_write(*outbox, *tag, *left_ms, *speaks, request)
             }
-            ToLeader::Touched(sessions) => encode_sessions(TOUCHED, sessions),
-            ToLeader::Speaks(sessions) => encode_sessions(SPEAKS, sessions),
+            ToLeader::Touched(sessions) => {
+                let mut out = header(TOUCHED, sessions.len(), 8);
+                sessions.iter().for_each(|session| out.put_u64_le(session.0));
+                Bytes::from(out)
+            }
+            ToLeader::Claim { outbox, tag, session } => {
+                let mut out = Vec::with_capacity(25);
+                out.put_u8(CLAIM);
+                out.put_u64_le(outbox.0);
+                out.put_u64_le(tag.0);
+                out.put_u64_le(session.0);
+                Bytes::from(out)
+            }
+            ToLeader::Speaks(sessions) => {
+                let mut out = header(SPEAKS, sessions.len(), SPEAKS_BYTES);
+                for (session, Speaker { outbox, grant }) in sessions {
+                    out.put_u64_le(session.0);
+                    out.put_u64_le(outbox.0);
+                    put_grant(&mut out, *grant);
+                }
+                Bytes::from(out)
+            }
         }
     }
 
@@ -98,7 +147,21 @@ impl ToLeader {
                 request: request(&mut reader)?,
             },
             TOUCHED => ToLeader::Touched(sessions(&mut reader)?),
-            SPEAKS => ToLeader::Speaks(sessions(&mut reader)?),
+            CLAIM => ToLeader::Claim {
+                outbox: OutboxId(reader.u64()?),
+                tag: Tag(reader.u64()?),
+                session: SessionId(reader.u64()?),
+            },
+            SPEAKS => {
+                let count = reader.count(SPEAKS_BYTES)?;
+                let mut sessions = Vec::with_capacity(count);
+                for _ in 0..count {
+                    let session = SessionId(reader.u64()?);
+                    let outbox = OutboxId(reader.u64()?);
+                    sessions.push((session, Speaker { outbox, grant: grant(&mut reader)? }));
+                }
+                ToLeader::Speaks(sessions)
+            }
             _ => return Err(DecodeError::Invalid("message to a leader")),
         };
         reader.finish()?;
@@ -118,9 +181,17 @@ impl ToLearner {
                 out.put_u64_le(barrier.0);
                 put_response(&mut out, response.as_ref());
             }
-            ToLearner::Moved(session) => {
+            ToLearner::Granted { outbox, tag, session, grant } => {
+                out.put_u8(GRANTED);
+                out.put_u64_le(outbox.0);
+                out.put_u64_le(tag.0);
+                out.put_u64_le(session.0);
+                put_grant(&mut out, *grant);
+            }
+            ToLearner::Moved { session, outbox } => {
                 out.put_u8(MOVED);
                 out.put_u64_le(session.0);
+                out.put_u64_le(outbox.0);
             }
         }
         Bytes::from(out)
@@ -137,7 +208,13 @@ impl ToLearner {
                 barrier: reader.zxid()?,
                 response: response(&mut reader)?,
             },
-            MOVED => ToLearner::Moved(SessionId(reader.u64()?)),
+            GRANTED => ToLearner::Granted {
+                outbox: OutboxId(reader.u64()?),
+                tag: Tag(reader.u64()?),
+                session: SessionId(reader.u64()?),
+                grant: grant(&mut reader)?,
+            },
+            MOVED => ToLearner::Moved { session: SessionId(reader.u64()?), outbox: OutboxId(reader.u64()?) },
             _ => return Err(DecodeError::Invalid("message to a learner")),
         };
         reader.finish()?;
@@ -145,12 +222,23 @@ impl ToLearner {
     }
 }
 
-fn encode_sessions(tag: u8, sessions: &[SessionId]) -> Bytes {
-    let mut out = Vec::with_capacity(5 + 8 * sessions.len());
-    out.put_u8(tag);
-    out.put_u32_le(sessions.len() as u32);
-    sessions.iter().for_each(|session| out.put_u64_le(session.0));
-    Bytes::from(out)
+/// Bytes of one entry of [`ToLeader::Speaks`].
+const SPEAKS_BYTES: usize = 28;
+
+fn header(kind: u8, count: usize, bytes_each: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(5 + count * bytes_each);
+    out.put_u8(kind);
+    out.put_u32_le(count as u32);
+    out
+}
+
+fn put_grant(out: &mut Vec<u8>, grant: Grant) {
+    out.put_u32_le(grant.epoch.0);
+    out.put_u64_le(grant.number);
+}
+
+fn grant(reader: &mut Reader) -> Result<Grant, DecodeError> {
+    Ok(Grant { epoch: Epoch(reader.u32()?), number: reader.u64()? })
 }
 
 fn sessions(reader: &mut Reader) -> Result<Vec<SessionId>, DecodeError> {
@@ -171,6 +259,8 @@ mod tests {
 
     use super::*;
 
+    const GRANT: Grant = Grant { epoch: Epoch(3), number: u64::MAX };
+
     #[test]
     fn what_replicas_say_survives_its_encoding_and_nothing_shorter_is_taken_for_it() {
         let request = Request::new(Op::CloseSession, Arc::new(Caller::server()));
@@ -178,7 +268,8 @@ mod tests {
         let asked = [
             ToLeader::Write { outbox, tag, left_ms: u64::MAX, speaks: true, request },
             ToLeader::Touched(vec![SessionId(1), SessionId(u64::MAX)]),
-            ToLeader::Speaks(vec![]),
+            ToLeader::Claim { outbox, tag, session: SessionId(8) },
+            ToLeader::Speaks(vec![(SessionId(8), Speaker { outbox, grant: GRANT })]),
         ];
         for message in asked {
             let bytes = message.encode();
@@ -189,7 +280,9 @@ mod tests {
         }
         let answers = [Ok(Reply::Deleted), Err(Error::at(Code::NoNode, "/a", "gone"))];
         let answered = answers.map(|response| ToLearner::Answer { outbox, tag, barrier: Zxid(3), response });
-        for message in answered.into_iter().chain([ToLearner::Moved(SessionId(9))]) {
+        let session = SessionId(9);
+        let told = [ToLearner::Granted { outbox, tag, session, grant: GRANT }, ToLearner::Moved { session, outbox }];
+        for message in answered.into_iter().chain(told) {
             let bytes = message.encode();
             assert_eq!(ToLearner::decode(bytes.clone()).as_ref(), Ok(&message));
             for cut in 0..bytes.len() {

@@ -8,7 +8,7 @@ use quorate_tree::{Pending, Tree};
 use quorate_types::{
     ClusterId, Code, Epoch, Error, Now, Op, OutboxId, Request, Response, ServerId, SessionId, Status, Tag, Zxid,
 };
-use quorate_zab::{ConnectionId, Digest, Limits, Member, Members, Output, Phase, Timing, Zab};
+use quorate_zab::{Digest, Limits, Member, Members, Output, Phase, Timing, Zab};
 
 use crate::Map;
 use crate::administration::Administration;
@@ -22,6 +22,7 @@ use crate::limits;
 use crate::reaping::Reaping;
 use crate::sessions::Sessions;
 use crate::snapshotting::Snapshotting;
+use crate::speaking::Owner;
 use crate::watch::Watches;
 use crate::writes::Asker;
 
@@ -94,12 +95,14 @@ pub struct Replica {
     pub(crate) serving: Serving,
     /// This server is all of its ensemble: nobody else could lead.
     pub(crate) is_alone: bool,
-    /// Writes that the leader was asked for and has not answered.
+    /// Writes and claims that the leader was asked for and has not answered.
     pub(crate) forwarded: Map<(OutboxId, Tag), ()>,
     /// Sessions that have shown that they live since the leader was told last.
     pub(crate) touched: BTreeSet<SessionId>,
-    /// While leading: whose clients speak for a session, and by which session with that server; `None` for this one.
-    pub(crate) owners: Map<SessionId, (ServerId, Option<ConnectionId>)>,
+    /// While leading: who speaks for a session.
+    pub(crate) owners: Map<SessionId, Owner>,
+    /// Outboxes that were let speak for a session, so far.
+    pub(crate) grants_so_far: u64,
     pub(crate) administration: Administration,
     pub(crate) comparison: Comparison,
     pub(crate) received: Option<Received>,
@@ -166,6 +169,8 @@ pub(crate) struct Word {
 pub(crate) enum Indexed {
     /// A read that has to see everything that was acknowledged before.
     Read(Parked),
+    /// Somebody who wants to speak for a session.
+    Claim { asker: Asker, session: SessionId },
     /// An answer that is given if this server still leads.
     Answer {
         asker: Asker,
@@ -252,6 +257,7 @@ impl Replica {
             touched: BTreeSet::new(),
             owners: Map::with_hasher(FixedState::with_seed(seed)),
             administration: Administration::default(),
+            grants_so_far: 0,
             comparison: Comparison::default(),
             received: None,
             has_work: false,
@@ -510,6 +516,11 @@ impl Replica {
             self.sessions.detach(session, outbox);
         }
         self.watches.closed(&mut self.tree, outbox);
+        if !self.waiting.held.is_empty() {
+            // Whoever sent it may have gone on elsewhere: what comes after that must not be overtaken by it.
+            self.waiting.held.retain(|(asker, _)| !matches!(asker, Asker::Here(closed, _) if *closed == outbox));
+            self.waiting.held_bytes = self.waiting.held.iter().map(|(_, request)| request.charge()).sum();
+        }
     }
 
     /// Emits a last word and forgets the outbox.

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 
 use crate::Map;
 use crate::limits::TICK_MS;
+use crate::speaking::Speaker;
 
 /// Deadlines are looked at in buckets of this many milliseconds; a session lives at most so much longer.
 const BUCKET_MS: u64 = 100;
@@ -27,7 +28,9 @@ struct Liveness {
     deadline_ms: u64,
     /// Its end was proposed: nothing revives it.
     closing: Option<Ending>,
-    speaker: Option<OutboxId>,
+    /// It is in a bucket.
+    is_listed: bool,
+    speaker: Option<Speaker>,
     listeners: SmallVec<[OutboxId; 1]>,
 }
 
@@ -42,7 +45,7 @@ pub(crate) enum Ending {
 #[derive(Clone, Debug)]
 pub(crate) struct Sessions {
     live: Map<SessionId, Liveness>,
-    /// Bucket -> sessions whose deadline is to be looked at then. Each session that has not expired is in exactly one.
+    /// Bucket -> sessions whose deadline is to be looked at then. Each session whose end is not proposed is in exactly one.
     buckets: BTreeMap<u64, Vec<SessionId>>,
     /// The sessions' clock: monotonic time without the time during which this server stood still.
     clock_ms: u64,
@@ -71,11 +74,20 @@ impl Sessions {
     pub(crate) fn begin(&mut self, id: SessionId, timeout_ms: u32) {
         let deadline_ms = self.clock_ms + u64::from(timeout_ms);
         let liveness = self.live.entry(id).or_default();
-        // One whose end was proposed has left its bucket; if the proposal came to nothing, it begins anew.
-        let is_new = liveness.timeout_ms == 0 || liveness.closing.take() == Some(Ending::Expired);
+        // One whose end was proposed, by whomever, has left its bucket; if the proposal came to nothing, it begins anew.
+        liveness.closing = None;
         (liveness.timeout_ms, liveness.deadline_ms) = (u64::from(timeout_ms), deadline_ms);
-        if is_new {
+        if !core::mem::replace(&mut liveness.is_listed, true) {
             self.buckets.entry(bucket(deadline_ms)).or_default().push(id);
+        }
+    }
+
+    /// The session has expired, and its end cannot be proposed now: it is reported again.
+    pub(crate) fn postpone(&mut self, id: SessionId) {
+        let Some(liveness) = self.live.get_mut(&id) else { return };
+        liveness.closing = None;
+        if !core::mem::replace(&mut liveness.is_listed, true) {
+            self.buckets.entry(bucket(self.clock_ms)).or_default().push(id);
         }
     }
 
@@ -104,7 +116,10 @@ impl Sessions {
                 let Some(liveness) = self.live.get_mut(&id) else { continue };
                 if liveness.deadline_ms > clock_ms {
                     self.buckets.entry(bucket(liveness.deadline_ms)).or_default().push(id);
-                } else if liveness.closing.is_none() {
+                    continue;
+                }
+                liveness.is_listed = false;
+                if liveness.closing.is_none() {
                     liveness.closing = Some(Ending::Expired);
                     expired.push(id);
                 }
@@ -118,31 +133,32 @@ impl Sessions {
     pub(crate) fn end(&mut self, id: SessionId) -> (Ending, SmallVec<[OutboxId; 1]>) {
         let Some(liveness) = self.live.remove(&id) else { return (Ending::Closed, SmallVec::new()) };
         let mut told = liveness.listeners;
-        told.extend(liveness.speaker);
+        told.extend(liveness.speaker.map(|speaker| speaker.outbox));
         (liveness.closing.unwrap_or(Ending::Closed), told)
     }
 
-    /// `outbox` speaks for the session from now on. Returns the one that did so far.
-    pub(crate) fn attach(&mut self, id: SessionId, outbox: OutboxId) -> Option<OutboxId> {
-        let previous = self.live.get_mut(&id)?.speaker.replace(outbox);
-        previous.filter(|previous| *previous != outbox)
+    /// This outbox speaks for the session from now on. Returns the one that did so far.
+    pub(crate) fn attach(&mut self, id: SessionId, speaker: Speaker) -> Option<OutboxId> {
+        let previous = self.live.get_mut(&id)?.speaker.replace(speaker)?.outbox;
+        (previous != speaker.outbox).then_some(previous)
     }
 
     /// The outbox that speaks for the session.
     pub(crate) fn speaker(&self, id: SessionId) -> Option<OutboxId> {
-        self.live.get(&id)?.speaker
+        Some(self.live.get(&id)?.speaker?.outbox)
     }
 
-    /// Nobody here speaks for the session any more. Returns who did.
-    pub(crate) fn silence(&mut self, id: SessionId) -> Option<OutboxId> {
-        self.live.get_mut(&id)?.speaker.take()
+    /// This outbox does not speak for the session any more. Whether it did.
+    pub(crate) fn silence(&mut self, id: SessionId, outbox: OutboxId) -> bool {
+        let speaker = self.live.get_mut(&id).map(|liveness| &mut liveness.speaker);
+        speaker.and_then(|speaker| speaker.take_if(|speaker| speaker.outbox == outbox)).is_some()
     }
 
     /// The sessions that somebody here speaks for, in the order of their ids.
-    pub(crate) fn spoken_for(&self) -> Vec<SessionId> {
+    pub(crate) fn spoken_for(&self) -> Vec<(SessionId, Speaker)> {
         let mut spoken_for: Vec<_> =
-            self.live.iter().filter(|(_, liveness)| liveness.speaker.is_some()).map(|(id, _)| *id).collect();
-        spoken_for.sort_unstable();
+            self.live.iter().filter_map(|(id, liveness)| Some((*id, liveness.speaker?))).collect();
+        spoken_for.sort_unstable_by_key(|(id, _)| *id);
         spoken_for
     }
 
@@ -164,7 +180,7 @@ impl Sessions {
     /// `outbox` is gone.
     pub(crate) fn detach(&mut self, id: SessionId, outbox: OutboxId) {
         if let Some(liveness) = self.live.get_mut(&id) {
-            liveness.speaker = liveness.speaker.filter(|speaker| *speaker != outbox);
+            liveness.speaker = liveness.speaker.filter(|speaker| speaker.outbox != outbox);
             liveness.listeners.retain(|listener| *listener != outbox);
         }
     }
@@ -178,6 +194,7 @@ fn bucket(deadline_ms: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::speaking::Grant;
 
     const ID: SessionId = SessionId(5);
 
@@ -214,12 +231,29 @@ mod tests {
     }
 
     #[test]
+    fn a_session_whose_end_came_to_nothing_expires_as_any_other() {
+        for ending in [Ending::Closed, Ending::Expired] {
+            let mut sessions = Sessions::new(0);
+            sessions.advance(0);
+            sessions.begin(ID, 1_000);
+            sessions.closing(ID, ending);
+            assert_eq!(expires_at(&mut sessions, 50, 5_000), None, "its end is proposed");
+            // Another leader would have it end; this one leads again.
+            sessions.begin(ID, 1_000);
+            assert_eq!(expires_at(&mut sessions, 5_050, 7_000), Some(6_000), "{ending:?}");
+            sessions.postpone(ID);
+            assert_eq!(expires_at(&mut sessions, 6_050, 7_000), Some(6_050), "{ending:?}");
+        }
+    }
+
+    #[test]
     fn the_last_outbox_to_attach_speaks_for_the_session() {
         let (mut sessions, one, two) = (Sessions::new(0), OutboxId(1), OutboxId(2));
         sessions.begin(ID, 1_000);
-        assert_eq!(sessions.attach(ID, one), None);
-        assert_eq!(sessions.attach(ID, one), None);
-        assert_eq!(sessions.attach(ID, two), Some(one));
+        let speaker = |outbox| Speaker { outbox, grant: Grant::default() };
+        assert_eq!(sessions.attach(ID, speaker(one)), None);
+        assert_eq!(sessions.attach(ID, speaker(one)), None);
+        assert_eq!(sessions.attach(ID, speaker(two)), Some(one));
         sessions.detach(ID, one);
         sessions.listen(ID, one);
         sessions.listen(ID, one);

@@ -171,27 +171,31 @@ impl Replica {
         self.with_outputs(now, out, |zab, outputs| zab.propose(zxid, &payload, outputs));
     }
 
-    /// Proposes what nobody asked for, if it can be proposed now and is still right by all that is pending.
+    /// Proposes what nobody asked for, if it is still right by all that is pending. Returns whether it can be proposed now.
     pub(crate) fn propose_own(
         &mut self,
         now: Now,
         out: &mut Effects,
         prepare: impl FnOnce(&mut Pending, &Tree, Zxid) -> Prepared,
-    ) {
+    ) -> bool {
         match self.zab.next_zxid(&mut self.outputs) {
             Ok(zxid) => {
                 if let Prepared::Txn(txn) = prepare(&mut self.pending, &self.tree, zxid) {
                     self.propose(zxid, &txn, now, out);
                 }
+                true
             }
-            Err(NotProposed::Later | NotProposed::NotLeading) => self.carry_out(now, out),
+            Err(NotProposed::Later | NotProposed::NotLeading) => {
+                self.carry_out(now, out);
+                false
+            }
         }
     }
 
     /// Proposes the end of every session whose time is up, but for what was sent in the last `unheard_ms`.
     pub(crate) fn expire_sessions(&mut self, unheard_ms: u64, now: Now, out: &mut Effects) {
         for id in self.sessions.expire(unheard_ms) {
-            self.propose_own(now, out, |pending, tree, zxid| {
+            let is_proposed = self.propose_own(now, out, |pending, tree, zxid| {
                 pending.prepare(
                     tree,
                     &Prepare {
@@ -206,6 +210,9 @@ impl Replica {
                     },
                 )
             });
+            if !is_proposed {
+                self.sessions.postpone(id);
+            }
         }
     }
 }

@@ -20,12 +20,14 @@ impl<D: Disk> SnapshotWork<D> {
         SnapshotWork { snapshots, cluster, writer: None, received: None }
     }
 
-    /// Where the snapshots are, for those who send and receive them.
+    /// Where the snapshots are, for those who send them to learners and receive them from a leader.
+    #[must_use]
     pub fn dir(&self) -> &SnapshotDir<D> {
         self.snapshots.dir()
     }
 
-    /// Takes note of a snapshot that is complete and set aside, before the replica hears of it.
+    /// Takes note of a snapshot that is complete and set aside, before the replica hears of it. Until it was adopted, or
+    /// its session has ended without an [`quorate_replica::DiskOp::Install`] of it, no other one may be received.
     pub fn received(&mut self, info: SnapshotInfo) {
         self.received = Some(info);
     }
@@ -74,9 +76,9 @@ impl<D: Disk> SnapshotWork<D> {
                 self.writer = None;
                 let info = self.received.take().filter(|info| info.position.zxid == zxid);
                 let info = info.unwrap_or_else(|| panic!("the snapshot at {zxid} was never received"));
-                self.snapshots.adopt(info).unwrap_or_else(|error| {
-                    tracing::warn!(error = %error, "files of before could not be removed: the next start tries again");
-                });
+                if let Err(error) = self.snapshots.adopt(info) {
+                    tracing::warn!(error = %error, "what a received snapshot has replaced could not be removed");
+                }
                 Ok(None)
             }
         }

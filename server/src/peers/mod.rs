@@ -36,6 +36,7 @@ pub mod snapshot;
 pub mod tls;
 pub mod transport;
 
+pub use codec::carried;
 pub use config::{Config, Timing};
 pub use hello::{HelloRefusal, Identity, PROTOCOL_VERSION};
 pub use sink::Sink;

@@ -6,6 +6,7 @@
 //! is checked to be one that the other end could have meant, every record is parsed by the decoder of frames.
 
 mod assembler;
+mod carried;
 mod from_wire;
 mod pieces;
 mod to_wire;
@@ -16,6 +17,7 @@ use quorate_types::frame::FrameError;
 use thiserror::Error;
 
 pub(super) use assembler::{AssembleError, Assembler};
+pub use carried::carried;
 pub(super) use from_wire::{message_from_leader, message_from_learner, notification};
 pub(super) use pieces::{Pieces, PiecesMut, Unsent};
 pub(super) use to_wire::{message_bytes, put, put_bytes_field, put_message, wire_notification};

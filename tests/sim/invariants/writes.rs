@@ -1,4 +1,4 @@
-//! Invariant: an acknowledged write is there, a refused one is not, and one whose outcome is unknown is there at most
+//! AckedWrites, ErrorTruth: an acknowledged write is there, a refused one is not, and one whose outcome is unknown is there at most
 //! once.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,7 +67,7 @@ impl Writes {
         }
     }
 
-    /// The server died before it replied.
+    /// The connection was lost before it was answered.
     pub(crate) fn lost(&mut self, write: &Write) {
         if let Write::Sequential { token } = write {
             self.doubtful.insert(token.clone());
@@ -96,8 +96,10 @@ impl Writes {
     pub(crate) fn check(&self, tree: &Tree) {
         for (path, fate) in &self.unique {
             match fate {
-                Fate::Acknowledged => assert!(tree.stat(path).is_some(), "{path} was acknowledged and is gone"),
-                Fate::Refused => assert!(tree.stat(path).is_none(), "{path} was refused and is there"),
+                Fate::Acknowledged => {
+                    assert!(tree.stat(path).is_some(), "AckedWrites: {path} was acknowledged and is gone")
+                }
+                Fate::Refused => assert!(tree.stat(path).is_none(), "AckedWrites: {path} was refused and is there"),
                 Fate::Unknown | Fate::Sent => {}
             }
         }
@@ -113,12 +115,16 @@ impl Writes {
         for (token, (fate, path)) in &self.sequential {
             let there = found.remove(token).unwrap_or_default();
             match fate {
-                Fate::Acknowledged => assert_eq!(there, [path.clone().expect("named")], "acknowledged {token}"),
-                Fate::Refused => assert!(there.is_empty(), "{token} was refused and is there: {there:?}"),
-                Fate::Unknown | Fate::Sent => assert!(there.len() <= 1, "{token} is there twice: {there:?}"),
+                Fate::Acknowledged => {
+                    assert_eq!(there, [path.clone().expect("named")], "AckedWrites: acknowledged {token}")
+                }
+                Fate::Refused => assert!(there.is_empty(), "AckedWrites: {token} was refused and is there: {there:?}"),
+                Fate::Unknown | Fate::Sent => {
+                    assert!(there.len() <= 1, "AckedWrites: {token} is there twice: {there:?}")
+                }
             }
         }
-        assert!(found.is_empty(), "nobody sent {found:?}");
+        assert!(found.is_empty(), "AckedWrites: nobody sent {found:?}");
     }
 
     fn check_registers(&self, tree: &Tree) {
@@ -127,11 +133,15 @@ impl Writes {
                 text.split_whitespace().next().and_then(|value| value.parse().ok()).expect("a register holds a number")
             });
             let acknowledged = sent.iter().filter(|(_, fate)| *fate == Fate::Acknowledged).map(|(v, _)| *v).max();
-            assert!(value >= acknowledged, "{path} holds {value:?}, but {acknowledged:?} was acknowledged");
+            assert!(
+                value >= acknowledged,
+                "AckedWrites: {path} holds {value:?}, but {acknowledged:?} was acknowledged"
+            );
             let fate = |value| sent.iter().find(|(v, _)| *v == value).map(|(_, fate)| fate.clone());
             if let Some(value) = value {
-                let fate = fate(value).unwrap_or_else(|| panic!("{path} holds {value}, which nobody sent"));
-                assert_ne!(fate, Fate::Refused, "{path} holds {value}, which was refused");
+                let fate =
+                    fate(value).unwrap_or_else(|| panic!("AckedWrites: {path} holds {value}, which nobody sent"));
+                assert_ne!(fate, Fate::Refused, "AckedWrites: {path} holds {value}, which was refused");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Invariant: what clients saw of the znodes that they share could have happened in one order that respects real time.
+//! Linearizable: what clients saw of the znodes that they share could have happened in one order that respects real time.
 
 use quorate_tests::linearizability::{Action, Answer, Clock, Operation, Outcome, check};
 use quorate_tree::Tree;
@@ -8,6 +8,9 @@ use super::writes::data;
 
 /// Far more than a run takes.
 const STEPS_MAX: u64 = 1_000_000;
+
+/// Operations on one znode whose outcome is unknown: each may have happened at any later time, or never.
+const LOST_MAX: usize = 12;
 
 /// Where one operation stands among all.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +25,12 @@ pub(crate) struct Judged {
 }
 
 impl Judged {
+    /// Whether so many operations on this znode have an unknown outcome that more could not be judged any more.
+    pub(crate) fn is_doubtful(&self, path: &str) -> bool {
+        let lost = |operation: &&Operation| operation.path == path && !operation.answer.is_seen();
+        self.operations.iter().flatten().filter(lost).count() >= LOST_MAX
+    }
+
     /// A client sends an operation.
     pub(crate) fn sent(&mut self, client: u64, path: &str, action: Action) -> (Number, Op) {
         self.operations.push(Some(Operation {
@@ -55,16 +64,6 @@ impl Judged {
         self.operations[number].as_mut().expect("an operation is answered once").answer = Answer::Seen { at, outcome };
     }
 
-    /// The process died, and with it whatever it had not made durable: that cannot happen any more.
-    pub(crate) fn crashed(&mut self) {
-        let now = self.clock.now();
-        for operation in self.operations.iter_mut().flatten() {
-            if operation.answer == (Answer::Lost { until: None }) {
-                operation.answer = Answer::Lost { until: Some(now) };
-            }
-        }
-    }
-
     /// Judges all of it, together with what there is in the end. Returns how many operations were judged.
     pub(crate) fn check(self, tree: &Tree) -> u64 {
         let Judged { clock, operations } = self;
@@ -83,7 +82,7 @@ impl Judged {
         }
         match check(&operations, STEPS_MAX) {
             Ok(checked) => checked.operations as u64,
-            Err(difference) => panic!("not linearizable: {difference}"),
+            Err(difference) => panic!("Linearizable: {difference}"),
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Invariant: a watch that resumes where it was cut off sees every change exactly once, in order; where the history no
-//! longer reaches back, it is told so.
+//! WatchOrder: a watch that resumes where it was cut off, at whatever server, sees every change exactly once, in order;
+//! where the history no longer reaches back, it is told so; and once it has caught up, no reply on its connection shows a
+//! change of which it was not told before.
 
 use quorate_replica::WatchItem;
 use quorate_types::{
@@ -17,6 +18,10 @@ pub(crate) struct Watching {
     told: Resume,
     /// The watch runs on the present outbox.
     pub(crate) running: bool,
+    /// It has been told of everything that replies on its connection had shown by then.
+    is_live: bool,
+    /// What replies on its connection have shown.
+    shown: Zxid,
     pub(crate) resumed: u64,
     pub(crate) compacted: u64,
 }
@@ -31,6 +36,8 @@ impl Watching {
             seen: Vec::new(),
             told,
             running: false,
+            is_live: false,
+            shown: Zxid::ZERO,
             resumed: 0,
             compacted: 0,
         }
@@ -39,6 +46,7 @@ impl Watching {
     /// The request that begins or resumes it.
     pub(crate) fn begin(&mut self) -> WatchOp {
         self.running = true;
+        self.is_live = false;
         self.resumed += u64::from(self.begun.is_some());
         WatchOp::Create(StreamWatch {
             id: self.id,
@@ -49,8 +57,18 @@ impl Watching {
             with_data: false,
             with_previous_data: false,
             exclude: ChangeFilter::default(),
-            progress_ms: 0,
+            progress_ms: 500,
         })
+    }
+
+    /// The connection is another one.
+    pub(crate) fn disconnected(&mut self) {
+        (self.running, self.is_live, self.shown) = (false, false, Zxid::ZERO);
+    }
+
+    /// A reply on its connection shows the state at `zxid`.
+    pub(crate) fn replied(&mut self, zxid: Zxid) {
+        self.shown = self.shown.max(zxid);
     }
 
     pub(crate) fn receive(&mut self, item: &WatchItem) {
@@ -59,15 +77,18 @@ impl Watching {
                 if self.begun.is_none() {
                     self.begun = Some(*zxid);
                     self.told.zxid = *zxid;
+                    self.is_live = true;
                 }
             }
             WatchItem::Events(events) => {
                 for event in events.iter() {
+                    let (shown, zxid) = (self.shown, event.zxid);
+                    assert!(!self.is_live || zxid > shown, "WatchOrder: told of {zxid:?} after a reply at {shown:?}");
                     let at = Resume { zxid: event.zxid, index: event.index };
                     let whole = self.told.index == u32::MAX;
                     assert!(
                         at > self.told || (whole && event.zxid > self.told.zxid),
-                        "{at:?} told after {:?}",
+                        "WatchOrder: {at:?} told after {:?}",
                         self.told
                     );
                     self.told = at;
@@ -75,10 +96,12 @@ impl Watching {
                 }
                 // All that one txn did stands in one item.
                 self.told.index = u32::MAX;
+                self.is_live |= self.told.zxid >= self.shown;
             }
             WatchItem::Synced(zxid) | WatchItem::Progress(zxid) => {
-                assert!(*zxid >= self.told.zxid, "progress went back to {zxid:?} from {:?}", self.told);
+                assert!(*zxid >= self.told.zxid, "WatchOrder: progress went back to {zxid:?} from {:?}", self.told);
                 self.told = Resume { zxid: *zxid, index: u32::MAX };
+                self.is_live |= self.told.zxid >= self.shown;
             }
             WatchItem::Canceled { error, resume, .. } => {
                 self.running = false;
@@ -92,22 +115,28 @@ impl Watching {
                     Some(Code::Lagged) => {
                         assert!(*resume >= self.told.zxid || self.told.index != u32::MAX);
                     }
-                    other => panic!("a watch ended with {other:?}"),
+                    other => panic!("WatchOrder: a watch ended with {other:?}"),
                 }
             }
         }
     }
 
+    /// Whether it runs, and was told of everything up to there as far as it matches.
+    pub(crate) fn is_at(&self, zxid: Zxid) -> bool {
+        self.running && self.told.zxid >= zxid
+    }
+
     /// Compares what was seen with the history.
-    pub(crate) fn check(&self, history: impl Iterator<Item = Change>) {
+    pub(crate) fn check(&self, history: &[Change]) {
         let Some(begun) = self.begun else { return };
         let expected: Vec<_> = history
+            .iter()
             .filter(|change| change.zxid > begun && path::is_at_or_below(&change.path, self.root))
-            .map(|change| (change.zxid, change.index, change.kind, change.path))
+            .map(|change| (change.zxid, change.index, change.kind, change.path.clone()))
             .collect();
         for (at, (seen, expected)) in self.seen.iter().zip(&expected).enumerate() {
-            assert_eq!(seen, expected, "event {at} of watch {:?}", self.id);
+            assert_eq!(seen, expected, "WatchOrder: event {at} of watch {:?}", self.id);
         }
-        assert_eq!(self.seen.len(), expected.len(), "events of watch {:?}", self.id);
+        assert_eq!(self.seen.len(), expected.len(), "WatchOrder: events of watch {:?}", self.id);
     }
 }

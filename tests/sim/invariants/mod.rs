@@ -1,0 +1,80 @@
+//! What has to hold, each family in a file of its own. A failure names its invariant first.
+//!
+//! | invariant | where it is checked |
+//! | --- | --- |
+//! | LeaderUnique, EpochMonotone, PromiseTruth, LogContinuity, LogMatching, AckTruth, CommitTruth, PrefixConsistency, NoCommittedTruncation, AppliedBound, Digest | `history`, at every turn, on what the production storage has really kept |
+//! | Agreement, TotalOrder, Integrity, LocalPrimaryOrder, GlobalPrimaryOrder, CommittedNeverLost | they follow from one history whose every record was durable with a quorum, and from LogMatching: `history` |
+//! | SessionTable, Ephemerals, NoEarlyExpiry | `sessions` |
+//! | ReadYourWrites, MonotonicReads | `reads`, against every value that a znode had |
+//! | SessionFifo | `order` |
+//! | ClientZxid, SyncFresh, RealTime | the clients themselves, at every reply |
+//! | WatchOrder | `watching` |
+//! | AckedWrites, ErrorTruth | `writes`, in the end |
+//! | Linearizable | `judged`, by a judge who knows no zxids, which also judges errors |
+//! | BoundedMemory, BoundedWork | the world, at every message and at every event |
+//! | Liveness, Stability | `peace` |
+//! | no panic | a panic ends the run |
+//!
+//! Not here: PrimaryIntegrity, LeaderCompleteness and ProcessConsistency, which speak of what only agreement knows and
+//! which its own random walk holds it to; ConfigSafety, since nobody can ask a replica for another configuration yet;
+//! LeaseTruth, since there are no leases.
+
+pub(crate) mod history;
+pub(crate) mod judged;
+pub(crate) mod order;
+pub(crate) mod reads;
+pub(crate) mod sessions;
+pub(crate) mod watching;
+pub(crate) mod writes;
+
+use quorate_replica::DiskOp;
+use quorate_types::{FrameKind, Status, Txn};
+
+use self::history::History;
+use self::judged::Judged;
+use self::order::Order;
+use self::reads::Reads;
+use self::sessions::SessionLog;
+use self::writes::Writes;
+use super::server::Id;
+
+/// All that the invariants remember.
+pub(crate) struct Ledger {
+    pub(crate) history: History,
+    pub(crate) sessions: SessionLog,
+    pub(crate) reads: Reads,
+    pub(crate) order: Order,
+    pub(crate) writes: Writes,
+    pub(crate) judged: Judged,
+}
+
+impl Ledger {
+    pub(crate) fn new(voters: usize, servers: usize) -> Ledger {
+        Ledger {
+            history: History::new(voters, servers),
+            sessions: SessionLog::new(servers),
+            reads: Reads::default(),
+            order: Order::default(),
+            writes: Writes::default(),
+            judged: Judged::default(),
+        }
+    }
+
+    /// A server has had a turn, which has led to these operations of its disk.
+    pub(crate) fn turned(&mut self, id: Id, status: &Status, disk: &[DiskOp]) {
+        // What was delivered in this turn stood in the log before whatever the turn has done to it since.
+        let removes = |op: &DiskOp| matches!(op, DiskOp::Truncate { .. } | DiskOp::Install { .. });
+        let (first, last) = disk.split_at(disk.iter().position(removes).unwrap_or(disk.len()));
+        first.iter().for_each(|op| self.history.submitted(id, op));
+        for frame in self.history.turned(id, status) {
+            if frame.kind() == FrameKind::Txn {
+                let txn = Txn::decode(frame.payload()).expect("a record that was applied can be read");
+                self.sessions.committed(frame.zxid(), &txn);
+                self.order.committed(txn.route);
+                let changes = txn.changes(frame.zxid()).expect("sessions here own few ephemerals");
+                changes.into_iter().for_each(|change| self.reads.committed(change));
+            }
+        }
+        last.iter().for_each(|op| self.history.submitted(id, op));
+    }
+}
