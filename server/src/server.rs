@@ -176,7 +176,9 @@ impl Server {
         let driver = tokio::spawn(driver.run(stop_driver.clone()));
 
         let (listener, grpc_address) = listen("gRPC", config.grpc, grpc)?;
-        let door = Door::new(inbox.clone(), grpc::Config::default());
+        let places = config.ensemble.iter().flat_map(|ensemble| ensemble.places.iter());
+        let places = places.map(|(server, place)| (server, place.into())).collect();
+        let door = Door::new(inbox.clone(), grpc::Config { places, ..grpc::Config::default() });
         let (tasks, stop_accepting, abandon) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let listener = Listener {
             listener,

@@ -96,7 +96,7 @@ fn is_ready(member: &Member) -> bool {
     is_there && !member.synchronizing && !member.amnesiac && member.behind == Some(0)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn three_servers_become_five_and_then_three_others_while_clients_write() {
     let mut ensemble = Ensemble::of_three().await;
     let addresses: Vec<String> = ensemble.servers.iter().map(|server| server.address("grpc").to_owned()).collect();

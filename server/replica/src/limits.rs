@@ -31,7 +31,7 @@ pub const MIN_ZXID_WAIT_MS: u64 = 5_000;
 
 /// How long a server that was asked for the members waits for its leader's word, in milliseconds, before it tells what it
 /// knows itself: somebody wants to see what is wrong.
-pub const MEMBERS_WAIT_MS: u64 = 500;
+pub const MEMBERS_WAIT_MS: u64 = 300;
 
 /// How long whoever asked for a transfer of leadership waits for somebody to lead, in milliseconds: the leader gives up
 /// much sooner, and an election in between is over by then.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use bytes::Bytes;
+use quorate_proto::v1::MemberAddress;
 use quorate_types::ServerId;
 use quorate_zab::{Member, MemberRole, Members};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
@@ -56,6 +57,13 @@ impl MemberList {
             None => Ok(()),
             Some(_) => Err(format!("server {server} is named twice")),
         }
+    }
+}
+
+impl From<&Place> for MemberAddress {
+    fn from(place: &Place) -> MemberAddress {
+        let Place { peer, role: _, grpc, http } = place.clone();
+        MemberAddress { peer, grpc: grpc.unwrap_or_default(), http: http.unwrap_or_default() }
     }
 }
 

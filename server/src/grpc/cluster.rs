@@ -1,13 +1,15 @@
 //! `ClusterService`: what this server is, does and holds; who belongs to the ensemble, and who leads it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::Response;
 use quorate_proto::v1;
-use quorate_types::{Op, Reply, Status};
+use quorate_types::{Op, Reply, ServerId, Status};
 use tonic::body::Body;
 
+use super::config::Config;
 use super::convert::{self, Asked, Refusal, Shape};
 use super::options::Call;
 use super::route::{self, Incall};
@@ -16,7 +18,7 @@ use super::route::{self, Incall};
 pub(super) async fn answer(method: &str, call: Incall<'_>) -> Option<Response<Body>> {
     match method {
         "Status" => Some(status(call).await),
-        "Members" => Some(call.request(convert::members, convert::ensemble).await),
+        "Members" => Some(members(call).await),
         "Reconfigure" => Some(call.request(convert::reconfigure, convert::reconfigured).await),
         "TransferLeadership" => Some(call.request(convert::transfer_leadership, convert::transferred).await),
         "Digest" => Some(call.request(status_of::<v1::DigestRequest>, digest).await),
@@ -26,16 +28,35 @@ pub(super) async fn answer(method: &str, call: Incall<'_>) -> Option<Response<Bo
 
 async fn status(incall: Incall<'_>) -> Response<Body> {
     let inbox = incall.route.inbox.clone();
-    let started = incall.route.started;
+    let (started, config) = (incall.route.started, Arc::clone(&incall.route.config));
     let ask = async move |call: Call, v1::StatusRequest {}: v1::StatusRequest| {
         let status = route::ask(&inbox, &call, status_of(v1::StatusRequest {}), to_response);
         let members = route::ask(&inbox, &call, convert::members(v1::MembersRequest {}), convert::ensemble);
         let (mut response, members) = tokio::try_join!(status, members)?;
-        response.members = members.members;
+        response.members = located(members.members, &config);
         response.uptime_ms = u64::try_from(Instant::now().duration_since(started).as_millis()).unwrap_or(u64::MAX);
         Ok(response)
     };
     incall.unary(ask).await
+}
+
+async fn members(incall: Incall<'_>) -> Response<Body> {
+    let (inbox, config) = (incall.route.inbox.clone(), Arc::clone(&incall.route.config));
+    let ask = async move |call: Call, request: v1::MembersRequest| {
+        let response = route::ask(&inbox, &call, convert::members(request), convert::ensemble).await?;
+        let members = located(response.members, &config);
+        Ok(v1::MembersResponse { members, ..response })
+    };
+    incall.unary(ask).await
+}
+
+/// The members, with the addresses that this server was told of those whose own ones are not part of the history.
+fn located(mut members: Vec<v1::Member>, config: &Config) -> Vec<v1::Member> {
+    for member in members.iter_mut().filter(|member| member.address.is_none()) {
+        let server = u8::try_from(member.server_id).ok().map(ServerId);
+        member.address = server.and_then(|server| config.places.get(&server).cloned());
+    }
+    members
 }
 
 /// The question behind all that is asked about this server alone.

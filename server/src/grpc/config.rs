@@ -1,10 +1,16 @@
 //! `Config`: the named limits of the gRPC front door, each with its reason.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use quorate_proto::v1::MemberAddress;
+use quorate_types::ServerId;
 
 /// Limits and intervals. Every one exists from the start, because a limit that is added later breaks somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// Where servers are of which the ensemble's own configuration does not say it.
+    pub places: BTreeMap<ServerId, MemberAddress>,
     /// Bytes of one message from a client; beyond it the call fails with TOO_LARGE and the connection goes on. Must
     /// hold the largest multi: more than [`quorate_types::limits::TXN_BYTES_MAX`].
     pub message_bytes_max: usize,
@@ -40,6 +46,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
+            places: BTreeMap::new(),
             message_bytes_max: 8 * 1024 * 1024,
             receive_timeout: Duration::from_secs(20),
             receive_bytes_max: 128 * 1024 * 1024,
