@@ -189,7 +189,9 @@ impl Client {
             }
             _ => Consistency::Local,
         };
-        let is_fresh = is_write || consistency == Consistency::Linearizable || matches!(op, Op::Sync);
+        // One that is sent again may have happened already.
+        let is_fresh =
+            (is_write && request_id.is_none()) || consistency == Consistency::Linearizable || matches!(op, Op::Sync);
         let acknowledged = if is_fresh { shared.ledger.history.last_acknowledged() } else { Zxid::ZERO };
         let at_least = self.seen.max(acknowledged);
         let sent = match sent {
