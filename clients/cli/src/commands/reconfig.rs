@@ -131,8 +131,13 @@ impl Reconfig {
                 "-remove" => self.remove.extend(list(&value()?, member_spec::server_id)?),
                 "-members" => self.members.extend(list(&value()?, str::parse)?),
                 "-file" => self.file = Some(value()?.into()),
+                "-v" => self.version = Some(member_spec::version(&value()?).map_err(Failure::Usage)?),
                 // It would print the same.
                 "-s" => {}
+                _ if word.starts_with("--") => {
+                    let why = "options with two dashes come before those of ZooKeeper";
+                    return Err(Failure::Usage(format!("{word}: {why}")));
+                }
                 _ => return Err(Failure::Usage(format!("{word:?} is no option; see `quorate reconfig --help`"))),
             }
         }
@@ -198,9 +203,19 @@ mod tests {
         let steps = words("-s -add 4=a:1,5=a:2 -remove 1,2").expect("steps");
         assert_eq!(steps.add.iter().map(|spec| spec.0.server_id).collect::<Vec<_>>(), [4, 5]);
         assert_eq!(steps.remove, [1, 2]);
+        assert_eq!(words("-remove 1 -v 100000002").expect("steps").version, Some(0x1_0000_0002));
         assert_eq!(words("-members 1=a:1").expect("whole").members.len(), 1);
         assert_eq!(words("-file x").expect("file").file, Some("x".into()));
-        for wrong in ["-add", "-add nonsense", "-remove x", "-frobnicate", "-s", "-add 4=a:1 -file x"] {
+        for wrong in [
+            "-add",
+            "-add nonsense",
+            "-remove x",
+            "-remove 1 -v x",
+            "-remove 1 --add",
+            "-frobnicate",
+            "-s",
+            "-add 4=a:1 -file x",
+        ] {
             assert_eq!(words(wrong).expect_err(wrong).code(), 2, "{wrong}");
         }
     }
