@@ -119,9 +119,8 @@ async fn three_servers_become_five_and_then_three_others_while_clients_write() {
     assert_eq!(refused.reason(), Reason::BadVersion);
     let five_of_them = ensemble.until(4, &[1, 2, 3, 4, 5], |member| member.membership.is_some()).await;
     assert_eq!((five_of_them.version, five_of_them.quorum), (grown.version, 3));
-    // Where the founders are, the configuration does not say.
-    let addressed = five_of_them.members.iter().filter(|member| member.address.is_some());
-    assert_eq!(addressed.map(|member| member.server_id).collect::<Vec<_>>(), [4, 5]);
+    // Where the founders are, the configuration does not say; the servers were told.
+    assert!(five_of_them.members.iter().all(|member| member.address.is_some()), "{five_of_them:?}");
 
     // A new one leads, and every server says so.
     ensemble.until(0, &[4], |member| member.state != MemberState::Unreachable && !member.synchronizing).await;

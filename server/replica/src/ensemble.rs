@@ -15,7 +15,7 @@ use crate::history::History;
 use crate::limits;
 use crate::outbox::response_bytes;
 use crate::peer::{ToLeader, ToLearner, encode_write};
-use crate::replica::{Indexed, Replica, Serving, Word};
+use crate::replica::{Held, Indexed, Replica, Serving, Word};
 use crate::speaking::{Owner, session_moved};
 use crate::watch::{WatchConfig, Watches};
 use crate::writes::Asker;
@@ -239,12 +239,12 @@ impl Replica {
         self.waiting.indexing_count = self.waiting.indexing.values().map(Vec::len).sum();
         // Those of a stream that has ended must not come after what it has lost.
         let lanes = &self.lanes;
-        self.waiting.held.retain(|(asker, _)| matches!(asker, Asker::Here(outbox, _) if lanes.contains(*outbox)));
-        self.waiting.held_bytes = self.waiting.held.iter().map(|(_, request)| request.charge()).sum();
+        self.waiting.held.retain(|held| matches!(held.asker, Asker::Here(outbox, _) if lanes.contains(outbox)));
+        self.waiting.held_bytes = self.waiting.held.iter().map(|held| held.request.charge()).sum();
         unanswered.sort_unstable();
         unanswered.dedup();
         for (outbox, tag) in unanswered {
-            let is_held = |(asker, _): &(Asker, Request)| *asker == Asker::Here(outbox, tag);
+            let is_held = |held: &Held| held.asker == Asker::Here(outbox, tag);
             if !self.waiting.held.iter().any(is_held) {
                 self.answer(outbox, tag, Err(outcome_unknown()), now, out);
             }

@@ -37,6 +37,10 @@ pub const MEMBERS_WAIT_MS: u64 = 300;
 /// much sooner, and an election in between is over by then.
 pub const TRANSFER_WAIT_MS: u64 = 5_000;
 
+/// How long a request waits for a leader, in milliseconds: several times an election. Then whoever asks is told that there is
+/// none, and may ask elsewhere.
+pub const LEADER_WAIT_MS: u64 = 2_000;
+
 /// Requests that wait for a `min_zxid` at the same time.
 pub const MIN_ZXID_WAITERS_MAX: usize = 10_000;
 

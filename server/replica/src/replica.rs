@@ -140,7 +140,7 @@ pub(crate) enum Serving {
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     /// Writes that arrived while this leader was between two epochs, in order.
-    pub(crate) held: VecDeque<(Asker, Request)>,
+    pub(crate) held: VecDeque<Held>,
     pub(crate) held_bytes: usize,
     /// Answers that are true once everything up to a zxid is committed, in the order of the zxids.
     pub(crate) barriers: VecDeque<(Zxid, Asker, Response)>,
@@ -154,6 +154,14 @@ pub(crate) struct Waiting {
     pub(crate) indexing: BTreeMap<u64, Vec<Indexed>>,
     pub(crate) indexing_count: usize,
     pub(crate) word: Word,
+}
+
+/// A write that cannot be decided yet.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) asker: Asker,
+    pub(crate) request: Request,
+    pub(crate) give_up_ms: u64,
 }
 
 /// What the leader has said: whatever came in this turn or before sees everything that was acknowledged to anybody until
@@ -518,8 +526,8 @@ impl Replica {
         self.watches.closed(&mut self.tree, outbox);
         if !self.waiting.held.is_empty() {
             // Whoever sent it may have gone on elsewhere: what comes after that must not be overtaken by it.
-            self.waiting.held.retain(|(asker, _)| !matches!(asker, Asker::Here(closed, _) if *closed == outbox));
-            self.waiting.held_bytes = self.waiting.held.iter().map(|(_, request)| request.charge()).sum();
+            self.waiting.held.retain(|held| !matches!(held.asker, Asker::Here(closed, _) if closed == outbox));
+            self.waiting.held_bytes = self.waiting.held.iter().map(|held| held.request.charge()).sum();
         }
     }
 

@@ -10,9 +10,10 @@ use quorate_zab::{ConnectionId, NotProposed};
 
 use crate::commits::BARRIER_BYTES;
 use crate::effect::Effects;
+use crate::ensemble::no_leader;
 use crate::limits;
 use crate::outbox::response_bytes;
-use crate::replica::Replica;
+use crate::replica::{Held, Replica};
 use crate::sessions::Ending;
 
 /// Who waits for the answer to a write.
@@ -91,13 +92,14 @@ impl Replica {
             return self.reply(asker, self.tree.applied(), Err(error), now, out);
         }
         self.waiting.held_bytes = bytes;
-        self.waiting.held.push_back((asker, request));
+        let give_up_ms = request.deadline_ms.min(now.monotonic_ms + limits::LEADER_WAIT_MS);
+        self.waiting.held.push_back(Held { asker, request, give_up_ms });
     }
 
     /// Goes on with the writes that were held.
     pub(crate) fn resume_held(&mut self, now: Now, out: &mut Effects) {
         self.waiting.held_bytes = 0;
-        for (asker, request) in core::mem::take(&mut self.waiting.held) {
+        for Held { asker, request, .. } in core::mem::take(&mut self.waiting.held) {
             match asker {
                 Asker::Here(outbox, tag) => self.write(outbox, tag, request, now, out),
                 Asker::There { .. } => self.decide(asker, request, now, out),
@@ -105,18 +107,21 @@ impl Replica {
         }
     }
 
-    /// Answers the held writes whose deadline has passed.
+    /// Answers the held writes that have waited too long. They were not made, and will not be.
     pub(crate) fn give_up_held(&mut self, now: Now, out: &mut Effects) {
-        let is_late = |request: &Request| request.deadline_ms <= now.monotonic_ms;
-        if !self.waiting.held.iter().any(|(_, request)| is_late(request)) {
+        let is_late = |held: &Held| held.give_up_ms <= now.monotonic_ms;
+        if !self.waiting.held.iter().any(is_late) {
             return;
         }
-        let (late, held) = core::mem::take(&mut self.waiting.held).into_iter().partition(|held| is_late(&held.1));
+        let (late, held) = core::mem::take(&mut self.waiting.held).into_iter().partition(is_late);
         self.waiting.held = held;
         let late: VecDeque<_> = late;
-        for (asker, request) in late {
+        for Held { asker, request, .. } in late {
             self.waiting.held_bytes -= request.charge();
-            let error = Error::new(Code::DeadlineExceeded, "the deadline passed while the server had no leader");
+            let error = match request.deadline_ms <= now.monotonic_ms {
+                true => Error::new(Code::DeadlineExceeded, "the deadline passed while the server had no leader"),
+                false => no_leader(),
+            };
             self.reply(asker, self.tree.applied(), Err(error), now, out);
         }
     }
