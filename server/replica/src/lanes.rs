@@ -87,6 +87,11 @@ impl Lanes {
         self.lanes.contains_key(&outbox)
     }
 
+    /// Whether its replies come in the order of its requests.
+    pub(crate) fn is_ordered(&self, outbox: OutboxId) -> bool {
+        self.lanes.get(&outbox).is_some_and(|lane| lane.order == Order::Fifo)
+    }
+
     pub(crate) fn get_mut(&mut self, outbox: OutboxId) -> Option<&mut Lane> {
         self.lanes.get_mut(&outbox)
     }

@@ -92,7 +92,11 @@ impl Replica {
             return self.reply(asker, self.tree.applied(), Err(error), now, out);
         }
         self.waiting.held_bytes = bytes;
-        let give_up_ms = request.deadline_ms.min(now.monotonic_ms + limits::LEADER_WAIT_MS);
+        let give_up_ms = match asker {
+            Asker::Here(..) => request.deadline_ms.min(now.monotonic_ms + limits::LEADER_WAIT_MS),
+            // This server leads, and will go on soon, or the learner will look for another leader.
+            Asker::There { .. } => request.deadline_ms,
+        };
         self.waiting.held.push_back(Held { asker, request, give_up_ms });
     }
 
@@ -115,14 +119,22 @@ impl Replica {
         }
         let (late, held) = core::mem::take(&mut self.waiting.held).into_iter().partition(is_late);
         self.waiting.held = held;
+        self.waiting.held_bytes = self.waiting.held.iter().map(|held| held.request.charge()).sum();
         let late: VecDeque<_> = late;
         for Held { asker, request, .. } in late {
-            self.waiting.held_bytes -= request.charge();
-            let error = match request.deadline_ms <= now.monotonic_ms {
-                true => Error::new(Code::DeadlineExceeded, "the deadline passed while the server had no leader"),
-                false => no_leader(),
-            };
-            self.reply(asker, self.tree.applied(), Err(error), now, out);
+            let has_time = request.deadline_ms > now.monotonic_ms;
+            match asker {
+                // What comes later on the same stream must not be made if this is not.
+                Asker::Here(outbox, _) if has_time && self.lanes.is_ordered(outbox) => {
+                    self.end_outbox(outbox, no_leader(), out);
+                }
+                _ if has_time => self.reply(asker, self.tree.applied(), Err(no_leader()), now, out),
+                _ => {
+                    let error =
+                        Error::new(Code::DeadlineExceeded, "the deadline passed while the server had no leader");
+                    self.reply(asker, self.tree.applied(), Err(error), now, out);
+                }
+            }
         }
     }
 
