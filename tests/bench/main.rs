@@ -17,6 +17,7 @@
 //! | `line` | a Channel with one operation at a time |
 //! | `churn` | sessions that come and go, beside ZooKeeper |
 //! | `ensemble` | several servers: CPU of all of them, latency, servers that come back or join |
+//! | `failover` | for how long nobody can write when a leader goes |
 //! | `rivals` | get, set and create beside ZooKeeper |
 //! | `comparison` | two servers in turns: A B A B |
 //! | `zookeeper` | a real ZooKeeper and a client of its protocol |
@@ -28,6 +29,7 @@ mod channel;
 mod churn;
 mod comparison;
 mod ensemble;
+mod failover;
 mod latency;
 mod line;
 mod load;
@@ -63,6 +65,7 @@ enum Group {
     Churn,
     Rivals,
     Ensemble,
+    Failover,
 }
 
 /// Measures one server of Quorate.
@@ -152,6 +155,9 @@ fn main() {
         }
         if wanted(Group::Rivals) {
             rivals::measure(&plan, &mut table).await;
+        }
+        if wanted(Group::Failover) {
+            failover::measure(&plan, &mut table).await;
         }
     });
     println!("\n{}", table.markdown());

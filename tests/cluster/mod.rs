@@ -7,6 +7,7 @@ mod cli;
 mod compacted;
 mod dev_cluster;
 mod durability;
+mod ensemble;
 mod ephemeral_cap;
 mod full_disk;
 mod garbage;

@@ -28,6 +28,8 @@ pub struct ServerOptions {
     pub arguments: Vec<String>,
     /// More environment.
     pub environment: Vec<(String, String)>,
+    /// A command that becomes the server, given the server's own command line.
+    pub wrapper: Vec<String>,
 }
 
 /// A server process. Killed when dropped; if the test is failing then, what the server had to say is printed.
@@ -69,14 +71,41 @@ impl Server {
         self.child.wait().expect("a killed process can be waited for");
     }
 
-    /// Asks the process to stop, as a service manager does, and waits until it has.
+    /// Lets the process stand still until [`Server::resume`], as a machine that is suspended does.
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets the process go on.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    /// Asks the process to stop, as a service manager does.
+    pub fn ask_to_stop(&self) {
+        self.signal("TERM");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("`kill` runs");
+        assert!(sent.success(), "SIG{name} was not sent to {pid}");
+    }
+
+    /// Asks the process to stop, and waits until it has.
     ///
     /// # Panics
     /// If it does not stop, or reports a failure.
     pub fn stop(&mut self) {
-        let pid = self.pid().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("`kill` runs");
-        assert!(sent.success(), "SIGTERM was not sent to {pid}");
+        self.ask_to_stop();
+        self.wait_for_stop();
+    }
+
+    /// Waits until the process has stopped.
+    ///
+    /// # Panics
+    /// If it does not, or reports a failure.
+    pub fn wait_for_stop(&mut self) {
         let deadline = Instant::now() + STOP_MAX;
         loop {
             if let Some(status) = self.child.try_wait().expect("the server is our child") {
@@ -96,6 +125,19 @@ impl Server {
         let (child, addresses) = spawn(&self.options, self.home.path());
         self.child = child;
         self.addresses = addresses;
+    }
+
+    /// Forgets everything that the server had on disk, as when a disk was replaced. The process must be gone.
+    ///
+    /// # Panics
+    /// If the data cannot be removed.
+    pub fn wipe(&self) {
+        std::fs::remove_dir_all(self.data_dir()).expect("the data directory is ours");
+    }
+
+    /// From the next start on it is given these arguments.
+    pub fn set_arguments(&mut self, arguments: Vec<String>) {
+        self.options.arguments = arguments;
     }
 
     /// Whether the process still runs.
@@ -163,7 +205,7 @@ impl Drop for Server {
         if thread::panicking() {
             let log = self.log();
             let tail: Vec<&str> = log.lines().rev().take(40).collect();
-            eprintln!("the server's last words:");
+            eprintln!("the last words of the server in {}:", self.data_dir().display());
             tail.iter().rev().for_each(|line| eprintln!("  {line}"));
         }
     }
@@ -179,7 +221,14 @@ fn log_path(home: &Path) -> PathBuf {
 
 fn spawn(options: &ServerOptions, home: &Path) -> (Child, Value) {
     let log = File::options().create(true).append(true).open(log_path(home)).expect("a log file");
-    let mut command = Command::new(server_binary());
+    let mut command = match options.wrapper.split_first() {
+        None => Command::new(server_binary()),
+        Some((program, arguments)) => {
+            let mut wrapper = Command::new(program);
+            wrapper.args(arguments).arg(server_binary());
+            wrapper
+        }
+    };
     // What is set for the tests is not meant for the server.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("QUORATE_")) {
         command.env_remove(name);

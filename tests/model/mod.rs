@@ -13,7 +13,7 @@ mod znode;
 use std::collections::BTreeMap;
 
 use quorate_types::{
-    Acl, Caller, Change, Code, Error, Op, Reply, RequestId, Response, SessionId, SessionSecret, Zxid, limits,
+    Acl, Caller, Change, Code, Error, Op, Reply, RequestId, Response, SessionId, SessionSecret, WriteOp, Zxid, limits,
 };
 
 pub use znode::ModelZnode;
@@ -108,7 +108,7 @@ impl Model {
         if let Some(answer) = self.remembered.recall(ask) {
             return Outcome { response: answer, changes: Vec::new(), committed: false };
         }
-        let before = self.clone();
+        let (before, time_before_ms) = (may_stop_halfway(&ask.op).then(|| self.clone()), self.time_ms);
         self.time_ms = self.time_ms.max(ask.wall_ms);
         let mut changes = Vec::new();
         let done = match &ask.op {
@@ -124,13 +124,13 @@ impl Model {
                 self.remembered.remember(ask, &reply);
                 Outcome { response: Ok(reply), changes, committed: true }
             }
-            Ok(reply) => {
-                *self = before;
-                Outcome { response: Ok(reply), changes: Vec::new(), committed: false }
-            }
-            Err(error) => {
-                *self = before;
-                Outcome::failed(error)
+            refused => {
+                // Whatever it did is undone.
+                match before {
+                    Some(before) => *self = before,
+                    None => self.time_ms = time_before_ms,
+                }
+                Outcome { response: refused, changes: Vec::new(), committed: false }
             }
         }
     }
@@ -185,6 +185,15 @@ fn changes_something(reply: &Reply) -> bool {
         }
         _ => true,
     }
+}
+
+/// Whether something may have been changed when it is found that it cannot be done. A single operation finds that first.
+fn may_stop_halfway(op: &Op) -> bool {
+    let is_single = matches!(
+        op,
+        Op::Write(WriteOp::Create { parents: false, .. } | WriteOp::SetData { .. } | WriteOp::Delete { .. })
+    );
+    !is_single
 }
 
 /// An error of which only the code matters.

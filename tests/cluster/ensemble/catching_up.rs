@@ -1,0 +1,63 @@
+//! A server that was away for long is told what it missed, or, if nobody knows that any more, is given a copy of
+//! everything.
+
+use std::time::Instant;
+
+use futures_util::future::try_join_all;
+use quorate_client::{Client, Consistency};
+use quorate_tests::harness::{Ensemble, EnsembleOptions};
+use quorate_tests::report;
+
+use super::client;
+
+const MISSED: u32 = 20_000;
+
+/// Written at a time.
+const BATCH: u32 = 500;
+
+async fn write(writer: &Client, count: u32, bytes: usize) {
+    for batch in 0..count / BATCH {
+        let data = vec![b'x'; bytes];
+        let path = |at: u32| format!("/missed-{}", (batch * BATCH + at) % 1_000);
+        try_join_all((0..BATCH).map(|at| writer.set(path(at), data.clone()).upsert().send())).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_follower_that_missed_many_txns_is_told_them() {
+    let mut ensemble = Ensemble::start();
+    let leader = ensemble.leader().await;
+    ensemble.serving(&[1, 2, 3]).await;
+    let away = ensemble.others(leader)[0];
+    ensemble.kill(away);
+    write(&client(&ensemble, &ensemble.others(away)), MISSED, 100).await;
+    let began = Instant::now();
+    ensemble.restart(away);
+    ensemble.agreed().await;
+    let took = began.elapsed();
+    assert!(!ensemble.server(away).log().contains("a snapshot was received"), "the difference was enough");
+    report::note(&format!("catching up: {MISSED} txns and the start in {} ms", took.as_millis()));
+}
+
+#[tokio::test]
+async fn a_follower_whose_txns_are_purged_is_given_a_snapshot() {
+    let arguments = ["--segment-bytes", "1MiB", "--snapshot-records", "1000"].map(str::to_owned).to_vec();
+    let mut ensemble = Ensemble::start_with(EnsembleOptions { arguments, ..EnsembleOptions::default() });
+    let leader = ensemble.leader().await;
+    ensemble.serving(&[1, 2, 3]).await;
+    let away = ensemble.others(leader)[0];
+    ensemble.network().isolate(away);
+    let writer = client(&ensemble, &ensemble.others(away));
+    // Of several snapshots the newest few are kept, and the log from the oldest of these.
+    write(&writer, 12_000, 1_000).await;
+    ensemble.network().heal();
+    ensemble.serving(&[away]).await;
+    ensemble.agreed().await;
+    assert!(ensemble.server(away).log().contains("a snapshot was received"), "the log is still all there");
+    // What it was given is on its disk as well.
+    ensemble.kill(away);
+    ensemble.restart(away);
+    ensemble.agreed().await;
+    let local = client(&ensemble, &[away]).children("/").consistency(Consistency::Local).await.unwrap();
+    assert_eq!(local.children.iter().filter(|child| child.name.starts_with("missed-")).count(), 1_000);
+}
