@@ -1,5 +1,7 @@
-//! Servers that have lost their disks copy what there is, and have no say before they have it.
+//! Servers that have lost their disks, or find them damaged, copy what there is, and have no say before they have it.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use quorate_client::{Consistency, Role};
@@ -71,4 +73,40 @@ async fn two_wiped_servers_do_not_outvote_the_one_that_remembers() {
     let survivor = client(&ensemble, &[leader]);
     let kept = survivor.children("/copied").consistency(Consistency::Local).await.unwrap();
     assert_eq!(kept.children.len() as u32, ZNODES);
+}
+
+#[tokio::test]
+async fn a_server_that_finds_its_log_damaged_sets_it_aside_and_copies_what_there_is() {
+    let mut ensemble = Ensemble::start();
+    let leader = ensemble.leader().await;
+    ensemble.serving(&[1, 2, 3]).await;
+    fill(&ensemble, &[leader]).await;
+    ensemble.agreed().await;
+    let damaged = ensemble.others(leader)[0];
+    ensemble.kill(damaged);
+    let data_dir = ensemble.server(damaged).data_dir();
+    damage(&data_dir.join("gen-0000000001"), b"/copied/7");
+    ensemble.restart(damaged);
+    ensemble.serving(&[1, 2, 3]).await;
+    ensemble.agreed().await;
+    assert!(data_dir.join("damaged-0000000001").is_dir(), "nobody can look at what it was");
+    assert_eq!(read(&client(&ensemble, &[damaged]), "/copied/7").await.unwrap(), "7");
+}
+
+/// Changes a byte after each of these bytes, at the beginning of all files of a directory.
+fn damage(dir: &Path, after: &[u8]) {
+    let mut damaged = 0;
+    for file in fs::read_dir(dir).unwrap() {
+        let path = file.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        let written = &bytes[..bytes.len().min(1 << 20)];
+        let places = written.windows(after.len()).enumerate().filter(|(_, window)| *window == after);
+        let places: Vec<usize> = places.map(|(at, _)| at + after.len()).collect();
+        for place in &places {
+            bytes[*place] ^= 1;
+        }
+        damaged += places.len();
+        fs::write(&path, bytes).unwrap();
+    }
+    assert!(damaged > 0, "there was nothing to damage");
 }
