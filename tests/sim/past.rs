@@ -4,4 +4,6 @@
 pub(crate) const SEEDS: &[(u64, &str)] = &[
     (252, "a connection that was left in silence took the session from the one that came after it"),
     (304, "likewise, under a leader that had not heard of either"),
+    (207, "a write that no leader came for was refused, and those after it on the same stream were made"),
+    (1071, "a write that waited in vain between two epochs was no sign of life"),
 ];

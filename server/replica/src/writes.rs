@@ -92,6 +92,8 @@ impl Replica {
             return self.reply(asker, self.tree.applied(), Err(error), now, out);
         }
         self.waiting.held_bytes = bytes;
+        // A sign of life counts when it comes, whatever becomes of the request.
+        self.touch(request.session);
         let give_up_ms = match asker {
             Asker::Here(..) => request.deadline_ms.min(now.monotonic_ms + limits::LEADER_WAIT_MS),
             // This server leads, and will go on soon, or the learner will look for another leader.
