@@ -101,7 +101,7 @@ impl World {
     fn start_failed(&mut self, id: Id, error: &str) {
         self.say(|| format!("{} cannot start: {error}", id.server()));
         self.count("failed starts");
-        assert!(!error.contains("Corrupt"), "crashes were taken for corruption: {error}");
+        assert!(!error.contains("Corrupt"), "NoCorruption: crashes were taken for corruption: {error}");
         // Whoever runs it makes room, or waits for the disk to behave.
         self.crash(id);
         let faults = Faults { capacity_bytes: u64::MAX, ..self.quiet_disk() };

@@ -37,6 +37,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use quorate_tests::report;
@@ -46,8 +47,8 @@ use self::world::{Outcome, World};
 /// Seeds of a usual run.
 const SEEDS: u64 = 2_000;
 
-/// One in so many seeds runs twice, to see that it does the same again.
-const REPEATED: u64 = 50;
+/// So many seeds run side by side.
+const THREADS: usize = 2;
 
 /// What has to happen in a usual run: a fault that never happened was not survived.
 const COLD: &[&str] = &[
@@ -72,14 +73,57 @@ fn repro(seed: u64) -> String {
     format!("QUORATE_SIM_SEED={seed} cargo test -p quorate-tests --test main -- sim:: --nocapture")
 }
 
-fn run(seed: u64, verbose: bool) -> Outcome {
-    match catch_unwind(AssertUnwindSafe(|| World::new(seed, verbose).run())) {
+/// Runs a seed. A second time as well, if it is to be compared with itself.
+fn run(seed: u64, times: usize) -> Outcome {
+    let runs = || {
+        let first = World::new(seed, false).run();
+        for _ in 1..times {
+            assert_eq!(World::new(seed, false).run(), first, "Deterministic: seed {seed} does not do the same again");
+        }
+        first
+    };
+    match catch_unwind(AssertUnwindSafe(runs)) {
         Ok(outcome) => outcome,
         Err(panic) => {
             eprintln!("seed {seed} failed; repeat it with\n  {}", repro(seed));
             std::panic::resume_unwind(panic)
         }
     }
+}
+
+/// Runs seeds side by side, each twice. Returns what they have done, in the order of the seeds, and how many seconds of
+/// a processor that took. Of those that fail the first counts.
+fn run_all(seeds: &[u64]) -> (Vec<Outcome>, f64) {
+    let (next, has_failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let work = || {
+        let (mut done, before) = (Vec::new(), processor_seconds());
+        while !has_failed.load(Ordering::Relaxed)
+            && let index = next.fetch_add(1, Ordering::Relaxed)
+            && let Some(seed) = seeds.get(index)
+        {
+            let result = catch_unwind(|| run(*seed, 2));
+            has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
+            done.push((index, result));
+        }
+        (done, processor_seconds() - before)
+    };
+    let finished: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a seed that fails is caught")).collect()
+    });
+    let seconds = finished.iter().map(|(_, seconds)| seconds).sum();
+    let mut done: Vec<_> = finished.into_iter().flat_map(|(done, _)| done).collect();
+    done.sort_by_key(|(index, _)| *index);
+    let outcomes = done.into_iter().map(|(_, result)| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    (outcomes.collect(), seconds)
+}
+
+/// What this thread has used of a processor so far, where the system says so; otherwise what has passed.
+fn processor_seconds() -> f64 {
+    static BEGAN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    let on_processor = std::fs::read_to_string("/proc/thread-self/schedstat");
+    let nanoseconds = on_processor.ok().and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
+    nanoseconds.map_or_else(|| BEGAN.elapsed().as_secs_f64(), |nanoseconds| nanoseconds / 1e9)
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -89,29 +133,24 @@ fn number(variable: &str) -> Option<u64> {
 #[test]
 fn an_ensemble_loses_nothing_and_goes_on_whatever_fails() {
     if let Some(seed) = number("QUORATE_SIM_SEED") {
-        println!("{:#?}", run(seed, true));
+        println!("{:#?}", World::new(seed, true).run());
         return;
     }
     let seeds = number("QUORATE_SIM_SEEDS").unwrap_or(SEEDS * report::scale() as u64);
     let first = number("QUORATE_SIM_FIRST").unwrap_or(0);
+    let all: Vec<u64> = past::SEEDS.iter().map(|(seed, _)| *seed).chain(first..first + seeds).collect();
     let began = Instant::now();
+    let (outcomes, seconds) = run_all(&all);
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    let mut simulated_ms = 0;
-    for seed in past::SEEDS.iter().map(|(seed, _)| *seed).chain(first..first + seeds) {
-        let outcome = run(seed, false);
-        if seed.is_multiple_of(REPEATED) {
-            assert_eq!(run(seed, false), outcome, "seed {seed} is not deterministic; {}", repro(seed));
-        }
-        simulated_ms += outcome.simulated_ms;
-        for (name, count) in outcome.counts {
-            *counts.entry(name).or_default() += count;
-        }
+    let simulated_ms: u64 = outcomes.iter().map(|outcome| outcome.simulated_ms).sum();
+    for (name, count) in outcomes.into_iter().flat_map(|outcome| outcome.counts) {
+        *counts.entry(name).or_default() += count;
     }
-    let seconds = began.elapsed().as_secs_f64();
-    let speed = simulated_ms as f64 / 1000.0 / seconds;
     report::note(&format!(
-        "simulator: {seeds} seeds, {} simulated s in {seconds:.0} s ({speed:.0} per s)",
-        simulated_ms / 1000
+        "simulator: {seeds} seeds, each twice, {} simulated s in {:.0} s ({:.0} per processor s)",
+        2 * simulated_ms / 1000,
+        began.elapsed().as_secs_f64(),
+        (2 * simulated_ms) as f64 / 1000.0 / seconds
     ));
     report::note(&format!("simulator: {counts:?}"));
     for name in COLD {

@@ -57,7 +57,7 @@ impl Judged {
                     self.operations[number] = None;
                     return;
                 }
-                other => panic!("a shared znode is refused with {other:?}"),
+                other => panic!("ErrorTruth: a shared znode is refused with {other:?}"),
             },
         };
         let at = self.clock.now();

@@ -12,6 +12,7 @@
 //! | AckedWrites, ErrorTruth | `writes`, in the end |
 //! | Linearizable | `judged`, by a judge who knows no zxids, which also judges errors |
 //! | BoundedMemory, BoundedWork | the world, at every message and at every event |
+//! | NoCorruption | a start: no crash is taken for a disk that lies |
 //! | Liveness, Stability | `peace` |
 //! | no panic | a panic ends the run |
 //!
