@@ -16,6 +16,7 @@
 //! | `peace` | what has to come to pass when nothing goes wrong any more |
 //! | `invariants` | what has to hold, and where each of it is checked |
 //! | `past` | seeds that have found something |
+//! | `mutations` | errors put in on purpose, in a build of `tests/mutations` alone |
 //!
 //! `QUORATE_SIM_SEED=n` runs one seed and prints its trace; `QUORATE_SIM_SEEDS=n` runs so many,
 //! `QUORATE_SIM_FIRST=n` from this one on.
@@ -26,6 +27,8 @@ mod coverage;
 mod driver;
 mod faults;
 mod invariants;
+#[cfg(quorate_mutations)]
+mod mutations;
 mod network;
 mod past;
 mod peace;

@@ -6,6 +6,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use quorate_tree::Tree;
+use quorate_types::mutation::mutated;
 use quorate_types::{Code, Error, Now, Op, OutboxId, Request, Response, ServerId, Tag, Zxid};
 use quorate_zab::{ConnectionId, Digest, Position, SnapshotBase};
 
@@ -99,7 +100,7 @@ impl Replica {
 
     /// Tells the leader which sessions have shown that they live.
     pub(crate) fn tell_touched(&mut self, now: Now, out: &mut Effects) {
-        if self.is_following() && !self.touched.is_empty() {
+        if self.is_following() && !self.touched.is_empty() && !mutated("touches-untold") {
             let touched = core::mem::take(&mut self.touched).into_iter().collect();
             self.tell_leader(&ToLeader::Touched(touched), now, out);
         }
@@ -113,7 +114,7 @@ impl Replica {
                 if self.forwarded.remove(&(outbox, tag)).is_none() && !self.administration.take(outbox, tag) {
                     return;
                 }
-                if self.tree.applied() >= barrier {
+                if self.tree.applied() >= barrier || mutated("answer-before-barrier") {
                     return self.answer(outbox, tag, response, now, out);
                 }
                 self.waiting.barrier_bytes += BARRIER_BYTES + response_bytes(&response);
@@ -222,7 +223,8 @@ impl Replica {
         self.pending.clear();
         self.owners.clear();
         self.touched.clear();
-        for outbox in self.lanes.with_unanswered() {
+        let broken = if mutated("streams-outlive-leader") { Vec::new() } else { self.lanes.with_unanswered() };
+        for outbox in broken {
             self.end_outbox(outbox, outcome_unknown(), out);
         }
         let mut unanswered: Vec<(OutboxId, Tag)> = self.forwarded.drain().map(|(asked, ())| asked).collect();

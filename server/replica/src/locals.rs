@@ -7,6 +7,7 @@ use alloc::string::String;
 use bytes::Bytes;
 use quorate_types::codec::STAT_BYTES;
 use quorate_types::limits::{CHILDREN_PAGE_MAX, PAGE_BYTES_MAX};
+use quorate_types::mutation::mutated;
 use quorate_types::{
     Caller, Child, Code, Consistency, Error, Now, Op, OutboxId, ReadOp, Reply, Request, Response, SessionId,
     SessionSecret, StreamWatch, Tag, WatchOp, Zxid,
@@ -69,7 +70,8 @@ impl Replica {
         let is_linearizable = matches!(request.op, Op::Sync) || request.consistency == Consistency::Linearizable;
         if !is_certain && (is_linearizable || is_unsure) {
             let Word { turn, zxid } = self.waiting.word;
-            if came > turn {
+            let is_said = mutated("read-without-word") || (mutated("word-of-earlier-turn") && came <= turn + 4);
+            if came > turn && !is_said {
                 return self.index_later(Parked { outbox, tag, request, give_up_ms, came, is_certain: true });
             }
             // The leader has spoken since: a neighbour has asked.
@@ -81,7 +83,7 @@ impl Replica {
         {
             return self.at_once(Err(error));
         }
-        if self.tree.applied() >= request.min_zxid {
+        if self.tree.applied() >= request.min_zxid || mutated("ignore-min-zxid") {
             return self.execute(outbox, tag, request, now, out);
         }
         if let Err(error) = self.can_come(request.min_zxid) {
@@ -147,7 +149,7 @@ impl Replica {
     /// somebody else may lead in it.
     pub(crate) fn can_come(&self, zxid: Zxid) -> Result<(), Error> {
         let last = self.zab.history().last();
-        let is_own = self.is_alone || zxid.epoch() <= last.epoch();
+        let is_own = self.is_alone || zxid.epoch() <= last.epoch() || mutated("later-epoch-unknown");
         if self.is_established() && is_own && zxid > last {
             let detail = format!("zxid {zxid} is above everything proposed so far");
             return Err(Error::new(Code::ZxidUnknown, detail));

@@ -5,6 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use foldhash::fast::FixedState;
 use quorate_tree::{Pending, Tree};
+use quorate_types::mutation::mutated;
 use quorate_types::{
     ClusterId, Code, Epoch, Error, Now, Op, OutboxId, Request, Response, ServerId, SessionId, Status, Tag, Zxid,
 };
@@ -524,7 +525,7 @@ impl Replica {
             self.sessions.detach(session, outbox);
         }
         self.watches.closed(&mut self.tree, outbox);
-        if !self.waiting.held.is_empty() {
+        if !self.waiting.held.is_empty() && !mutated("held-write-outlives-client") {
             // Whoever sent it may have gone on elsewhere: what comes after that must not be overtaken by it.
             self.waiting.held.retain(|held| !matches!(held.asker, Asker::Here(closed, _) if closed == outbox));
             self.waiting.held_bytes = self.waiting.held.iter().map(|held| held.request.charge()).sum();

@@ -8,6 +8,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use foldhash::fast::FixedState;
+use quorate_types::mutation::mutated;
 use quorate_types::{OutboxId, SessionId};
 use smallvec::SmallVec;
 
@@ -114,11 +115,11 @@ impl Sessions {
             let Some((_, ids)) = self.buckets.pop_first() else { break };
             for id in ids {
                 let Some(liveness) = self.live.get_mut(&id) else { continue };
-                if liveness.deadline_ms > clock_ms {
+                if liveness.deadline_ms > clock_ms && !mutated("expire-touched") {
                     self.buckets.entry(bucket(liveness.deadline_ms)).or_default().push(id);
                     continue;
                 }
-                liveness.is_listed = false;
+                liveness.is_listed = mutated("closing-in-no-bucket") && liveness.closing == Some(Ending::Closed);
                 if liveness.closing.is_none() {
                     liveness.closing = Some(Ending::Expired);
                     expired.push(id);

@@ -5,6 +5,7 @@
 
 use alloc::boxed::Box;
 use quorate_tree::SnapshotEncoder;
+use quorate_types::mutation::mutated;
 use quorate_types::{Now, Zxid};
 use quorate_zab::Position;
 
@@ -66,7 +67,7 @@ impl Replica {
         // Only what is applied is in it, and only what is committed and durable is applied.
         let history = self.zab.history();
         out.snapshot.push(SnapshotOp::Begin {
-            zxid: history.delivered(),
+            zxid: if mutated("snapshot-of-tail") { history.last() } else { history.delivered() },
             chain: history.delivered_chain(),
             epochs: history.delivered_epochs(),
             configs: history.snapshot_base().configs,
@@ -101,7 +102,7 @@ impl Replica {
         now: Now,
         out: &mut Effects,
     ) {
-        if !matches!(self.snapshotting.state, State::Verifying) {
+        if !matches!(self.snapshotting.state, State::Verifying) && !mutated("late-snapshot-written") {
             // It was one of the state before a leader has sent another, and is gone with it.
             return;
         }

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use bytes::Bytes;
 use quorate_tree::{Pending, Prepare, Prepared, Tree};
+use quorate_types::mutation::mutated;
 use quorate_types::{
     Caller, Code, Error, Now, Op, OutboxId, Request, Response, Route, ServerId, SessionId, Tag, Txn, Zxid,
 };
@@ -174,7 +175,7 @@ impl Replica {
     /// committed; and, with other servers that might elect another leader meanwhile, if this one still leads.
     pub(crate) fn conclude_without_txn(&mut self, asker: Asker, response: Response, now: Now, out: &mut Effects) {
         let barrier = self.zab.history().last();
-        if !self.is_alone {
+        if !self.is_alone && !mutated("error-unconfirmed") {
             self.waiting.barrier_bytes += BARRIER_BYTES + response_bytes(&response);
             self.confirm(asker, barrier, response);
         } else if self.tree.applied() >= barrier {

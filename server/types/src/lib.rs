@@ -25,6 +25,7 @@ pub mod id;
 pub mod limits;
 pub mod members;
 pub mod mode;
+pub mod mutation;
 pub mod path;
 pub mod reply;
 pub mod request;

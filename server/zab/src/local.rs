@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bytes::Bytes;
+use quorate_types::mutation::mutated;
 use quorate_types::{Epoch, Frame, FrameKind, Member, Members, Role, ServerId, Zxid};
 
 use crate::config::Config;
@@ -189,7 +190,11 @@ impl Local {
 
     /// Delivers, in order, what is both committed and durable here.
     pub(crate) fn deliver(&mut self, out: &mut Vec<Output>) {
-        let through = self.commit.min(self.durable);
+        let through = match () {
+            () if mutated("apply-before-disk") => self.commit,
+            () if mutated("apply-before-commit") => self.durable,
+            () => self.commit.min(self.durable),
+        };
         while let Some(frame) = self.history.deliver(through) {
             out.push(Output::Deliver(frame));
         }

@@ -5,6 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use quorate_types::codec::{DecodeError, Reader};
+use quorate_types::mutation::mutated;
 use quorate_types::{Frame, FrameKind, Member, Members, ServerId, Zxid};
 
 /// The configurations that are active: one, or two during the joint phase of a reconfiguration. None at all on a server
@@ -71,10 +72,21 @@ impl Configs {
     pub fn reached(&self, has: impl Fn(ServerId) -> Zxid) -> Zxid {
         let reached_by_majority = |members: &Members| {
             let mut zxids: Vec<Zxid> = members.voters().map(&has).collect();
+            let middle = zxids.len() / 2;
+            if mutated("count-observers") {
+                zxids.extend(
+                    members.servers.keys().filter(|server| !members.is_voter(**server)).map(|server| has(*server)),
+                );
+            }
             zxids.sort_unstable_by(|a, b| b.cmp(a));
-            zxids[zxids.len() / 2]
+            zxids[middle]
         };
-        self.0.iter().map(reached_by_majority).min().unwrap_or(Zxid::ZERO)
+        let active = match self.0.as_slice() {
+            [old, _] if mutated("commit-by-old-alone") => core::slice::from_ref(old),
+            [_, new] if mutated("commit-by-new-alone") => core::slice::from_ref(new),
+            active => active,
+        };
+        active.iter().map(reached_by_majority).min().unwrap_or(Zxid::ZERO)
     }
 
     /// Whether `server` votes in an active configuration.

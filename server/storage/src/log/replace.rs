@@ -1,6 +1,7 @@
 //! Replacing the end of a log: a new segment that begins before the end of the others takes the place of what follows.
 
 use quorate_types::Frame;
+use quorate_types::mutation::mutated;
 
 use super::segment::{DATA_OFFSET, Segment};
 use super::{Log, LogError, Position, write};
@@ -47,7 +48,9 @@ impl<D: Disk> Log<D> {
         segment.file.sync_data().during("sync", &segment.path)?;
         let block = self.header_of(&segment, first_sequence);
         segment.file.write_at(&[&block], 0).during("write", &segment.path)?;
-        segment.file.sync_data().during("sync", &segment.path)?;
+        if !mutated("truncation-not-synced") {
+            segment.file.sync_data().during("sync", &segment.path)?;
+        }
         let mut replaced = leftovers;
         cut_segments(&mut self.segments, start, &mut replaced);
         self.last = segment.last;

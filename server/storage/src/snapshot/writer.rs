@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use quorate_types::Zxid;
+use quorate_types::mutation::mutated;
 
 use super::format::{ChunkHeader, Totals, encode_footer, encode_header};
 use super::{SnapshotError, SnapshotFooter, SnapshotHeader, SnapshotInfo, SnapshotReader, file_len};
@@ -132,6 +133,9 @@ impl<D: Disk> SnapshotWriter<D> {
 
     fn sync(&mut self) -> Result<(), IoError> {
         self.synced = self.len;
+        if mutated("snapshot-not-synced") {
+            return Ok(());
+        }
         self.file.sync_data().during("sync", &self.path)
     }
 }

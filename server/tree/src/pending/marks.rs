@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use bytes::BufMut;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use quorate_types::mutation::mutated;
 use quorate_types::txn::RequestMark;
 use quorate_types::{AclEntry, Code, CreateMode, Error, Op, Precondition, RequestId, SessionId, WriteOp, Zxid, codec};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -55,11 +56,13 @@ impl Marks {
             return Err(forgotten(sequence, acknowledged.max(tree.requests.forgotten_through(key))));
         }
         match self.pending.get(&(key, sequence)) {
+            _ if mutated("pending-executed-again") => {}
             Some(pending) if pending.operation == mark.operation => return Ok(Some(Prepared::Pending(pending.zxid))),
             Some(pending) => return Err(reused(sequence, pending.zxid)),
             None => {}
         }
         match tree.requests.recall(key, mark) {
+            _ if mutated("done-executed-again") => Ok(None),
             Recall::New => Ok(None),
             Recall::Done(result) => {
                 let reply = reply::decode(&result.reply).expect("what is remembered was encoded here or checked");

@@ -18,6 +18,7 @@ use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::sync::Arc;
 
+use quorate_types::mutation::mutated;
 use quorate_types::txn::{Route, Shape};
 use quorate_types::{Caller, Code, Error, Op, RequestId, Response, SessionId, Txn, TxnBody, WriteOp, Zxid, limits};
 use smallvec::SmallVec;
@@ -230,6 +231,9 @@ impl Pending {
 
     fn commit(&mut self, zxid: Zxid, txn: &Txn) {
         let (paths, sessions) = self.overlay.commit();
+        if mutated("forget-overlay") {
+            self.overlay.clear();
+        }
         let mark = txn.request.as_ref().map(|mark| self.marks.add(zxid, ClientKey::new(txn.session, mark), mark));
         self.in_flight.push_back(InFlight { zxid, paths, sessions, mark });
         self.last_time_ms = txn.time_ms;

@@ -1,6 +1,7 @@
 //! Phase 3 as a learner: log what the leader sends, acknowledge what is durable, deliver what is committed.
 
 use alloc::vec::Vec;
+use quorate_types::mutation::mutated;
 use quorate_types::{Frame, Zxid};
 
 use super::{Follower, Stage};
@@ -67,7 +68,8 @@ impl Follower {
 
     /// Says what is durable, once for everything that has become so.
     pub(super) fn acknowledge(&mut self, local: &Local, out: &mut Vec<Output>) {
-        let news = (local.durable, local.standing);
+        let is_early = mutated("ack-before-disk");
+        let news = (if is_early { local.history.last() } else { local.durable }, local.standing);
         if !self.has_plan() || self.acknowledged == Some(news) {
             return;
         }

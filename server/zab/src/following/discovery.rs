@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use quorate_types::Epoch;
+use quorate_types::mutation::mutated;
 
 use super::{Follower, Stage};
 use crate::local::Local;
@@ -25,7 +26,7 @@ impl Follower {
         }
         let promise = Promise { epoch, leader: Some(self.leader) };
         // The same epoch may be promised only once, to one leader, or two could each find a quorum for it.
-        let counts = epoch > local.promise.epoch || local.promise == promise;
+        let counts = epoch > local.promise.epoch || local.promise == promise || mutated("promise-twice");
         if counts {
             local.promise(promise, out);
         }
@@ -39,10 +40,11 @@ impl Follower {
 
     /// Says so as soon as it is, and everything in the log as well.
     pub(super) fn promise_is_durable(&mut self, counts: bool, local: &Local, out: &mut Vec<Output>) {
-        if !local.disk.is_idle() {
+        if !local.disk.is_idle() && !mutated("promise-before-disk") {
             return;
         }
-        assert_eq!(local.durable, local.history.last(), "an idle disk that has not everything");
+        let has_all = local.durable == local.history.last() || mutated("promise-before-disk");
+        assert!(has_all, "an idle disk that has not everything");
         self.stage = Stage::Promised;
         self.answered = self.epoch;
         self.progress += 1;

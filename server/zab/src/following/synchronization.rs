@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 use quorate_types::Zxid;
+use quorate_types::mutation::mutated;
 
 use super::{Follower, Stage};
 use crate::input::SnapshotBase;
@@ -27,7 +28,7 @@ impl Follower {
             return Some(Turn::Look);
         }
         let (delivered, end) = (local.history.delivered(), local.history.end());
-        if base.zxid < delivered {
+        if base.zxid < delivered && !mutated("snap-below-common") {
             return Some(Turn::Halt(Halt::Diverged { common: base.zxid }));
         }
         self.readmits = readmits;
@@ -74,7 +75,7 @@ impl Follower {
         local.has_leader = true;
         local.commit = local.commit.max(commit);
         local.deliver(out);
-        if self.readmits && local.standing == Standing::Amnesiac {
+        if (self.readmits || mutated("readmit-early")) && local.standing == Standing::Amnesiac {
             local.readmit(out);
         }
         out.push(Output::Following { leader: self.leader, epoch });

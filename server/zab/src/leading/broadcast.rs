@@ -1,6 +1,7 @@
 //! Phase 3: the leader proposes, a quorum logs, the leader commits, everybody delivers in order.
 
 use alloc::vec::Vec;
+use quorate_types::mutation::mutated;
 use quorate_types::{Frame, FrameKind, Zxid};
 
 use super::learner::Stage as LearnerStage;
@@ -55,9 +56,10 @@ impl Leader {
             true => local.durable,
             false => self.counting(server).map_or(Zxid::ZERO, |learner| learner.matched),
         };
-        let reached = local.configs.reached(has);
+        let counted = local.configs.reached(has);
+        let reached = if mutated("marker-without-quorum") { counted.max(marker) } else { counted };
         // Records of older epochs are never committed by counting, only together with the marker.
-        if reached < marker {
+        if reached < marker && !mutated("commit-old-epoch") {
             return;
         }
         local.commit = local.commit.max(reached);

@@ -6,10 +6,11 @@
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use quorate_types::mutation::mutated;
 use quorate_types::{FrameKind, Zxid};
 
 use super::learner::{Answer, Stage as LearnerStage};
-use super::{Leader, Stage};
+use super::{Leader, Stage, is_enough};
 use crate::local::Local;
 use crate::message::{ConnectionId, Message};
 use crate::output::{Output, Promise};
@@ -39,6 +40,9 @@ impl Leader {
         self.enter(Stage::Promising, local);
         // Durable before anybody hears of it: after a crash this server must not propose the same epoch again.
         local.promise(Promise { epoch: self.epoch, leader: Some(local.me()) }, out);
+        if mutated("epoch-before-disk") {
+            self.elect(local, out);
+        }
     }
 
     /// This server's own promise is durable, so it is counted, and the others are asked for theirs.
@@ -81,7 +85,7 @@ impl Leader {
         match &mut self.stage {
             Stage::Electing { promised } => {
                 if counts && local.configs.is_voter(server) {
-                    if last > local.history.last() {
+                    if last > local.history.last() && !mutated("no-abdication") {
                         // What it has beyond this log may be committed. It, or one like it, has to lead.
                         return Some(Turn::Look);
                     }
@@ -100,7 +104,7 @@ impl Leader {
     /// committed in an older epoch. So it is final, and the marker goes after it.
     fn finish_discovery(&mut self, local: &mut Local, out: &mut Vec<Output>) {
         let Stage::Electing { promised } = &self.stage else { return };
-        if !local.configs.is_quorum(|server| promised.contains(&server)) {
+        if !is_enough(local, |server| promised.contains(&server)) {
             return;
         }
         let marker = Zxid::new(self.epoch, 0);

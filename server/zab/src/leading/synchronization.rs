@@ -8,6 +8,7 @@
 
 use alloc::vec::Vec;
 use quorate_types::Zxid;
+use quorate_types::mutation::mutated;
 
 use super::Leader;
 use super::learner::{Answer, Stage};
@@ -23,6 +24,7 @@ impl Leader {
         let Stage::Answered(answer) = &learner.stage else { return };
         let answer = answer.clone();
         let common = match local.history.common_prefix(&answer.epochs) {
+            _ if mutated("plan-by-range") => answer.last.zxid.min(local.history.last()),
             Some(common) => common,
             None => Zxid::ZERO,
         };
@@ -30,7 +32,7 @@ impl Leader {
             // What it has applied was committed, and should be here. One of the two disks lies.
             return self.refuse(connection, Refusal::Diverged { common }, local, out);
         }
-        if common < local.log_start {
+        if common < local.log_start || (mutated("snap-below-common") && local.snapshot.is_some()) {
             return self.plan_snapshot(connection, common, local, out);
         }
         match local.history.chain_at(common) {
@@ -66,7 +68,8 @@ impl Leader {
     /// What the learner lacks is not in the log any more. A snapshot that holds all of the common prefix takes the
     /// place of what it has; one that did not could take back what the learner has acknowledged.
     fn plan_snapshot(&mut self, connection: ConnectionId, common: Zxid, local: &mut Local, out: &mut Vec<Output>) {
-        let Some(base) = local.snapshot.filter(|snapshot| snapshot.zxid >= common) else {
+        let Some(base) = local.snapshot.filter(|snapshot| snapshot.zxid >= common || mutated("snap-below-common"))
+        else {
             return self.drop_learner(connection, local, out);
         };
         self.tell_plan(connection, Plan::Snap, base, local, out);

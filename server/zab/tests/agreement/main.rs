@@ -10,6 +10,7 @@
 //! | `invariants` | what has to hold at every step, one function each |
 //! | `faults` | what the random walk does to the world, and how much of it |
 //! | `walk` | the random walk: chaos with all faults, then peace, in which everybody has to get on |
+//! | `mutations` | errors put in on purpose, in a build of `tests/mutations` alone |
 //! | `scenarios` | scripts, each named after what it shows |
 
 #![allow(clippy::unwrap_used)]
@@ -19,6 +20,8 @@ mod disks;
 mod faults;
 mod ghost;
 mod invariants;
+#[cfg(quorate_mutations)]
+mod mutations;
 mod network;
 mod rng;
 mod scenarios;

@@ -53,7 +53,7 @@ fn a_seed_is_one_run() {
     }
 }
 
-fn walk(seed: u64) -> World {
+pub(crate) fn walk(seed: u64) -> World {
     let mut rng = Rng::new(seed);
     let make = faults::draw_world(&mut rng);
     let drawn = Faults::draw(&mut rng);
@@ -135,7 +135,7 @@ fn state(world: &World) -> Vec<String> {
 }
 
 /// The name of the invariant that a failure begins with.
-fn invariant(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn invariant(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     let text = text.unwrap_or("?");
     let text = text.strip_prefix("assertion `left == right` failed: ").unwrap_or(text);

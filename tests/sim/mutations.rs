@@ -1,0 +1,94 @@
+//! Errors put into the servers on purpose, each of which the simulator has to find: `tests/mutations` runs them. Those of
+//! agreement alone are found sooner by its own random walk, and stand there.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use quorate_types::mutation::put_in;
+
+use super::THREADS;
+use super::world::World;
+
+/// So many seeds may pass before an error is found.
+const SEEDS_MAX: u64 = 20_000;
+
+/// The name of each error, and what it is.
+const MUTATIONS: &[(&str, &str)] = &[
+    ("answer-before-barrier", "a follower tells its client an answer before it has what that rests on"),
+    ("closing-in-no-bucket", "a session whose end was proposed in vain is never looked at again"),
+    ("done-executed-again", "a write that is sent again with its request id is made again"),
+    ("error-unconfirmed", "a leader answers with an error although another may lead already"),
+    ("expire-touched", "a sign of life does not put the end of a session off"),
+    ("forget-overlay", "a leader decides by what is applied, and forgets what is pending"),
+    ("held-write-outlives-client", "what a client wrote is made after it has left and written elsewhere"),
+    ("ignore-min-zxid", "a client is shown a state before the one that it has seen"),
+    ("later-epoch-unknown", "a leader that was replaced calls the zxids of the next one unknown"),
+    ("late-snapshot-written", "a snapshot of the state before a leader has sent another is used"),
+    ("log-not-synced", "records count as durable without a sync"),
+    ("meta-not-synced", "a promise counts as durable without a sync"),
+    ("no-fence", "whoever spoke for a session goes on when somebody else does"),
+    ("pending-executed-again", "a write that is sent again while it is pending is made again"),
+    ("read-without-word", "a linearizable read is answered without the leader's word"),
+    ("snapshot-not-synced", "a snapshot counts as durable without a sync"),
+    ("snapshot-of-tail", "a snapshot claims what was logged and is not committed"),
+    ("streams-outlive-leader", "a connection goes on although something that was sent on it was lost with the leader"),
+    ("touches-untold", "a follower does not tell its leader of its clients' signs of life"),
+    ("truncation-not-synced", "the end of a log is removed without a sync"),
+    ("watch-skips", "a watch that resumes goes on with what comes next"),
+    ("word-of-earlier-turn", "a linearizable read is answered by a word that was asked for before it came"),
+];
+
+/// What the run of a seed fails with.
+fn failure(seed: u64) -> Option<String> {
+    let panic = catch_unwind(AssertUnwindSafe(|| World::new(seed, false).run())).err()?;
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = text.unwrap_or("?").lines().next().unwrap_or_default();
+    Some(text.trim_start_matches("assertion `left == right` failed: ").chars().take(110).collect())
+}
+
+/// The first seed that fails.
+fn first_failure() -> Option<(u64, String)> {
+    let (next, found_at) = (AtomicU64::new(0), AtomicU64::new(SEEDS_MAX));
+    let look = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= found_at.load(Ordering::Relaxed) {
+                return None;
+            }
+            if let Some(failure) = failure(seed) {
+                // The other thread still has one that comes before, or none that counts.
+                found_at.fetch_min(seed, Ordering::Relaxed);
+                return Some((seed, failure));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(look)).collect();
+        threads.into_iter().filter_map(|thread| thread.join().expect("a seed that fails is caught")).min()
+    })
+}
+
+#[test]
+fn each_is_found() {
+    let wanted = std::env::var("QUORATE_MUTATION").unwrap_or_default();
+    // Hundreds of failures are what is wanted here.
+    std::panic::set_hook(Box::new(|_| ()));
+    let mut wrong = Vec::new();
+    for (name, what) in MUTATIONS.iter().filter(|(name, _)| name.contains(&wanted)) {
+        put_in(Some(name));
+        let found = first_failure();
+        put_in(None);
+        let Some((seed, invariant)) = found else {
+            println!("{name:<28} NOT FOUND in {SEEDS_MAX} seeds: {what}");
+            wrong.push(*name);
+            continue;
+        };
+        println!("{name:<28} seed {seed:>5}  {invariant}");
+        if let Some(otherwise) = failure(seed) {
+            println!("{name:<28} seed {seed} fails without it, too: {otherwise}");
+            wrong.push(*name);
+        }
+    }
+    drop(std::panic::take_hook());
+    assert!(wrong.is_empty(), "not found, or not the reason: {wrong:?}");
+}
