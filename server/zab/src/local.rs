@@ -170,9 +170,17 @@ impl Local {
                     self.durable = zxid;
                 }
                 Submitted::Promise | Submitted::Truncation => {}
-                Submitted::Readmission => self.standing = Standing::Voter,
+                Submitted::Readmission => self.readmitted(out),
                 Submitted::Installation(base) => self.installed(&base, out),
             }
+        }
+    }
+
+    fn readmitted(&mut self, out: &mut Vec<Output>) {
+        let before = self.known_servers();
+        self.standing = Standing::Voter;
+        if self.known_servers() != before {
+            out.push(Output::MembersChanged);
         }
     }
 
@@ -242,21 +250,27 @@ impl Local {
     }
 
     /// Everybody worth a link: who belongs to the ensemble by the log, by hearsay, or, if neither says anything, by the
-    /// configuration that this server was started with.
+    /// configuration that this server was started with. The log of a server that is not sure to remember everything may
+    /// end where nobody belonged to the ensemble who does now.
     pub(crate) fn known_servers(&self) -> BTreeMap<ServerId, Member> {
         let mut servers = self.configs.servers();
-        if servers.is_empty() {
-            servers.extend(self.config.founding.servers.clone());
+        if servers.is_empty() || self.standing == Standing::Amnesiac {
+            for (server, member) in &self.config.founding.servers {
+                servers.entry(*server).or_insert_with(|| member.clone());
+            }
         }
         servers.extend(self.rumor.iter().flat_map(|rumor| rumor.servers.clone()));
         servers
     }
 
-    /// Those of them who vote, and are not this server.
+    /// Those of them who vote, as far as this server can know, and are not this server.
     pub(crate) fn known_voters(&self) -> Vec<ServerId> {
-        let votes = |server: &ServerId, member: &Member| {
-            *server != self.me() && (member.role == crate::MemberRole::Participant || self.configs.is_voter(*server))
+        // Whoever is an observer in an old log may be the leader by now.
+        let may_vote = |server: &ServerId, member: &Member| {
+            let is_named = member.role == crate::MemberRole::Participant || self.configs.is_voter(*server);
+            is_named || self.standing == Standing::Amnesiac
         };
+        let votes = |server: &ServerId, member: &Member| *server != self.me() && may_vote(server, member);
         self.known_servers()
             .iter()
             .filter(|(server, member)| votes(server, member))

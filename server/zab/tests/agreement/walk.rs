@@ -12,6 +12,12 @@ use crate::world::World;
 /// How many seeds are tried, unless `QUORATE_ZAB_SEEDS` says otherwise: what fits into a few seconds.
 const SEEDS: u64 = 300;
 
+/// Seeds that have found something: they run first.
+///
+/// - 904: a server that had lost its disk, and had copied a part of the history in which the present leader was an
+///   observer, asked that one no more.
+const PAST_SEEDS: &[u64] = &[904];
+
 /// Between two looks at the world.
 const LOOK_MS: u64 = 5;
 
@@ -26,7 +32,7 @@ fn no_seed_of_the_random_walk_breaks_an_invariant() {
     let first = number("QUORATE_ZAB_FIRST_SEED").unwrap_or(0);
     let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();
     let (mut failed, mut simulated_ms) = (BTreeMap::<String, Vec<u64>>::new(), 0);
-    for seed in first..first + seeds {
+    for seed in PAST_SEEDS.iter().copied().chain(first..first + seeds) {
         match catch_unwind(AssertUnwindSafe(|| walk(seed))) {
             Ok(world) => {
                 simulated_ms += world.now_ms;
