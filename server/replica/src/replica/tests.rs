@@ -428,6 +428,36 @@ fn writes_of_the_time_between_two_epochs_are_held_and_then_made() {
 }
 
 #[test]
+fn a_write_that_was_held_when_its_client_left_is_not_made() {
+    let config = Config { counter_soft_max: 2, ..config() };
+    let mut server = Server::starting(config, Vec::new(), Promise::default(), Zxid::ZERO);
+    server.sync_all();
+    server.open(1, Order::Fifo);
+    server.open(2, Order::Fifo);
+    for tag in 1..=3 {
+        server.op(1, tag, create(&std::format!("/{tag}"), CreateMode::Persistent));
+    }
+    server.op(2, 1, create("/4", CreateMode::Persistent));
+    assert_eq!(server.replica.waiting.held.len(), 2, "the epoch has room for two");
+    server.step(Input::Client(ClientInput::Closed { outbox: OutboxId(1) }));
+    server.sync_all();
+    let there = [1, 2, 3, 4].map(|tag| server.replica.tree().stat(&std::format!("/{tag}")).is_some());
+    assert_eq!(there, [true, true, false, true]);
+    assert_eq!(server.replica.waiting.held_bytes, 0);
+}
+
+#[test]
+fn a_leader_among_others_calls_no_zxid_of_a_later_epoch_unknown() {
+    let mut server = Server::new();
+    let last = server.replica.zab.history().last();
+    let code = |server: &Server, zxid| server.replica.can_come(zxid).err().map(|error| error.code());
+    let later = Zxid::new(last.epoch().next(), 1);
+    assert_eq!([last.next(), later].map(|zxid| code(&server, zxid)), [Some(Code::ZxidUnknown); 2]);
+    server.replica.is_alone = false;
+    assert_eq!([last.next(), later].map(|zxid| code(&server, zxid)), [Some(Code::ZxidUnknown), None]);
+}
+
+#[test]
 fn a_restart_gives_the_same_state_and_forgets_nothing_that_was_durable() {
     let mut server = Server::new();
     server.open(1, Order::Fifo);
@@ -493,4 +523,16 @@ fn a_snapshot_is_written_chunk_by_chunk_while_writes_go_on() {
     let restored = decoder.finish().unwrap();
     assert_eq!(restored.applied(), zxid);
     assert!(restored.stat("/15").is_some() && restored.stat("/30").is_none());
+}
+
+#[test]
+fn a_snapshot_that_nobody_waits_for_any_more_is_not_used() {
+    let mut server = Server::new();
+    server.open(1, Order::Fifo);
+    server.op(1, 1, create("/a", CreateMode::Persistent));
+    server.sync_all();
+    let (zxid, before) = (server.replica.tree().applied(), server.replica.status().snapshot);
+    server.step(Input::Disk(DiskInput::SnapshotWritten { zxid, chain: 0, oldest_kept: Some(zxid) }));
+    assert_eq!(server.replica.status().snapshot, before);
+    assert_eq!(server.submitted, [], "the log that leads up to it is still needed");
 }
