@@ -79,7 +79,7 @@ fn each_is_found() {
     // Hundreds of failures are what is wanted here.
     std::panic::set_hook(Box::new(|_| ()));
     let mut wrong = Vec::new();
-    let rare = if wanted.is_empty() { &[] } else { RARE };
+    let rare: &[_] = if wanted.is_empty() { &[] } else { RARE };
     for (name, what) in MUTATIONS.iter().chain(rare).filter(|(name, _)| name.contains(&wanted)) {
         put_in(Some(name));
         let found = first_failure();
