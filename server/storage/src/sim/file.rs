@@ -1,12 +1,14 @@
 //! `SimFile`: the content of one simulated file, as processes see it and as the device holds it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Faults;
 use super::rng::Rng;
 
-/// Sectors by number; what is absent is zero.
-type Sectors = BTreeMap<u64, Vec<u8>>;
+/// Sectors by number; what is absent is zero, and what is zero is absent. What processes see and what the device holds
+/// is mostly the same, and then is the same memory.
+type Sectors = BTreeMap<u64, Arc<Vec<u8>>>;
 
 /// One file.
 #[derive(Clone, Debug, Default)]
@@ -33,15 +35,23 @@ impl SimFile {
             let at = offset + done as u64;
             let within = (at % size) as usize;
             let count = (sector_bytes - within).min(bytes.len() - done);
-            let sector = self.live.entry(at / size).or_insert_with(|| vec![0; sector_bytes]);
-            sector[within..within + count].copy_from_slice(&bytes[done..done + count]);
-            if sector.iter().all(|byte| *byte == 0) {
-                self.live.remove(&(at / size));
-            }
+            self.write_sector(at / size, within, &bytes[done..done + count], sector_bytes);
             self.dirty.insert(at / size);
             done += count;
         }
         self.len = self.len.max(offset + bytes.len() as u64);
+    }
+
+    fn write_sector(&mut self, number: u64, within: usize, piece: &[u8], sector_bytes: usize) {
+        let clears = is_zero(piece);
+        if clears && !self.live.contains_key(&number) {
+            return;
+        }
+        let sector = self.live.entry(number).or_insert_with(|| Arc::new(vec![0; sector_bytes]));
+        Arc::make_mut(sector)[within..within + piece.len()].copy_from_slice(piece);
+        if clears && is_zero(sector) {
+            self.live.remove(&number);
+        }
     }
 
     pub(super) fn read(&self, buf: &mut [u8], offset: u64, sector_bytes: usize) -> usize {
@@ -76,7 +86,7 @@ impl SimFile {
         }
         for sector in std::mem::take(&mut self.dirty) {
             match self.live.get(&sector) {
-                Some(bytes) => self.durable.insert(sector, bytes.clone()),
+                Some(bytes) => self.durable.insert(sector, Arc::clone(bytes)),
                 None => self.durable.remove(&sector),
             };
         }
@@ -101,11 +111,11 @@ impl SimFile {
         // Now nothing, now everything, mostly some of it survives.
         let keep = [0, 500_000, 500_000, 1_000_000][rng.below(4) as usize];
         for number in std::mem::take(&mut self.dirty) {
-            let zeros = || vec![0; faults.sector_bytes];
+            let zeros = || Arc::new(vec![0; faults.sector_bytes]);
             let new = self.live.get(&number).cloned().unwrap_or_else(zeros);
             if rng.chance(faults.torn) {
                 let old = self.durable.get(&number).cloned().unwrap_or_else(zeros);
-                self.durable.insert(number, tear(old, new, faults, rng));
+                self.durable.insert(number, Arc::new(tear((*old).clone(), (*new).clone(), faults, rng)));
             } else if rng.chance(keep) {
                 self.durable.insert(number, new);
             }
@@ -129,8 +139,8 @@ impl SimFile {
         let number = sectors[rng.below(sectors.len() as u64) as usize];
         if let Some(sector) = self.durable.get_mut(&number) {
             let at = rng.below(sector.len() as u64) as usize;
-            sector[at] ^= 1 << rng.below(8);
-            self.live.insert(number, sector.clone());
+            Arc::make_mut(sector)[at] ^= 1 << rng.below(8);
+            self.live.insert(number, Arc::clone(sector));
         }
     }
 
@@ -142,13 +152,17 @@ impl SimFile {
     }
 }
 
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
 fn cut(sectors: &mut Sectors, len: u64, sector_bytes: usize) {
     let size = sector_bytes as u64;
     sectors.retain(|sector, _| sector * size < len);
     if !len.is_multiple_of(size)
         && let Some(sector) = sectors.get_mut(&(len / size))
     {
-        sector[(len % size) as usize..].fill(0);
+        Arc::make_mut(sector)[(len % size) as usize..].fill(0);
     }
 }
 
