@@ -136,6 +136,10 @@ impl Replica {
                 self.pending.applied(zxid);
                 self.watches.applied(&self.tree, zxid, changes, out);
                 self.conclude(zxid, &txn, now, out);
+                if matches!(txn.body, TxnBody::OpenSession { .. }) && self.is_established() {
+                    // Writes in its name may have come before it was known here.
+                    self.resume_held(now, out);
+                }
             }
             FrameKind::Marker | FrameKind::Reconfig | FrameKind::ConfigFinal => {
                 self.tree.advance(zxid);

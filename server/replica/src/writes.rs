@@ -5,7 +5,8 @@ use bytes::Bytes;
 use quorate_tree::{Pending, Prepare, Prepared, Tree};
 use quorate_types::mutation::mutated;
 use quorate_types::{
-    Caller, Code, Error, Now, Op, OutboxId, Request, Response, Route, ServerId, SessionId, Tag, Txn, Zxid,
+    Caller, Code, Error, Now, Op, OutboxId, Request, Response, Route, ServerId, SessionId, SessionSecret, Tag, Txn,
+    Zxid,
 };
 use quorate_zab::{ConnectionId, NotProposed};
 
@@ -57,6 +58,9 @@ impl Replica {
     /// Decides a write and proposes it, or holds it until that can be done.
     pub(crate) fn decide(&mut self, asker: Asker, request: Request, now: Now, out: &mut Effects) {
         if let Err(error) = self.admit(&request, now) {
+            if error.code() == Code::SessionExpired && self.is_about_to_begin(request.session) {
+                return self.hold(asker, request, now, out);
+            }
             return self.reply(asker, self.tree.applied(), Err(error), now, out);
         }
         if !self.waiting.held.is_empty() {
@@ -69,6 +73,13 @@ impl Replica {
                 self.hold(asker, request, now, out);
             }
         }
+    }
+
+    /// Whether a session is not known only because its beginning is not applied here: with a slow disk a leader is behind
+    /// learners whose clients know of it.
+    fn is_about_to_begin(&self, session: Option<(SessionId, SessionSecret)>) -> bool {
+        let is_new = |id| self.tree.session(id).is_none() && self.pending.is_session_open(&self.tree, id);
+        self.is_established() && session.is_some_and(|(id, _)| is_new(id))
     }
 
     fn admit(&mut self, request: &Request, now: Now) -> Result<(), Error> {

@@ -184,6 +184,12 @@ impl Pending {
         Ok(Prepared::Txn(txn))
     }
 
+    /// Whether the session lives, as far as everything that is proposed goes: it may be one whose beginning is not applied.
+    #[must_use]
+    pub fn is_session_open(&self, tree: &Tree, session: SessionId) -> bool {
+        self.overlay.is_session_open(tree, session)
+    }
+
     fn check_session(&self, tree: &Tree, request: &Prepare<'_>) -> Result<(), Error> {
         match request.op {
             Op::CloseSession if !request.session.is_some() => {
