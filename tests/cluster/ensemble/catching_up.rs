@@ -1,16 +1,22 @@
 //! A server that was away for long is told what it missed, or, if nobody knows that any more, is given a copy of
 //! everything.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
 use quorate_client::{Client, Consistency};
 use quorate_tests::harness::{Ensemble, EnsembleOptions};
 use quorate_tests::report;
 
-use super::client;
+use super::{PATIENCE, client};
 
 const MISSED: u32 = 20_000;
+
+/// Longer than a leader waits for a follower that is silent.
+const GIVEN_UP: Duration = Duration::from_secs(1);
+
+/// More than are kept.
+const SNAPSHOTS: usize = 6;
 
 /// Written at a time.
 const BATCH: u32 = 500;
@@ -48,8 +54,20 @@ async fn a_follower_whose_txns_are_purged_is_given_a_snapshot() {
     let away = ensemble.others(leader)[0];
     ensemble.network().isolate(away);
     let writer = client(&ensemble, &ensemble.others(away));
-    // Of several snapshots the newest few are kept, and the log from the oldest of these.
+    // Until it is given up, what it lacks is kept for it.
+    ensemble
+        .wait_for("a server that is cut off to notice", async || ensemble.status(away).await.filter(|s| !s.serving))
+        .await;
+    tokio::time::sleep(GIVEN_UP).await;
+    // More than a leader keeps in memory. Of several snapshots the newest few are kept, and the log from the oldest of
+    // these; they take their time, and writes do not wait for them.
     write(&writer, 12_000, 1_000).await;
+    let snapshots = |id| ensemble.server(id).log().matches("a snapshot is written and verified").count();
+    let began = Instant::now();
+    while ensemble.others(away).into_iter().any(|id| snapshots(id) < SNAPSHOTS) {
+        assert!(began.elapsed() < 3 * PATIENCE, "there are too few snapshots");
+        write(&writer, 2_000, 1_000).await;
+    }
     ensemble.network().heal();
     ensemble.serving(&[away]).await;
     ensemble.agreed().await;
