@@ -68,8 +68,10 @@ pub struct Settings {
     #[arg(long, env = "QUORATE_CLUSTER_NAME", value_name = "NAME")]
     pub cluster_name: Option<String>,
 
-    /// The ensemble is a new one: an empty data directory is its beginning, and not one that was lost
-    #[arg(long, env = "QUORATE_INITIALIZE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    /// The ensemble is a new one: an empty data directory is its beginning, and not one that was lost. Only to be said
+    /// here, and once: whatever says it at every start would one day say it of a lost disk
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[serde(skip)]
     pub initialize: Option<bool>,
 
     /// The certificate of this server for the other ones, in PEM, followed by those between it and the authority
