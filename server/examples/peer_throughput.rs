@@ -84,7 +84,7 @@ async fn transport(server: ServerId, addresses: BTreeMap<ServerId, String>) -> (
     let address = listener.local_addr().expect("it is bound").to_string();
     let dir = std::env::temp_dir().join(format!("quorate-peers-{}-{server}", std::process::id()));
     let disk = RealDisk::open(&dir).expect("a directory can be made");
-    Storage::initialize(disk.clone(), CLUSTER, server, Salt(1)).expect("it is empty");
+    Storage::initialize(disk.clone(), CLUSTER, server, quorate_storage::Standing::Voter, Salt(1)).expect("it is empty");
     let (Storage { snapshots, .. }, _) = Storage::open(disk, &Options::default()).expect("it was initialized");
     let (inbox, identity) = (Arc::new(Inbox::default()), Identity { cluster: CLUSTER, server });
     let config = Config::new(addresses, 0);

@@ -120,11 +120,8 @@ fn start(options: &Options) -> anyhow::Result<Vec<Member>> {
     let list = ports.iter().enumerate().map(member).collect::<Vec<_>>().join(",");
     // An ensemble of that name is only there.
     let place = fs::canonicalize(dir).with_context(|| format!("cannot find {}", dir.display()))?;
-    let common = [
-        ["--member".to_owned(), list],
-        ["--cluster-name".to_owned(), format!("dev-cluster {}", place.display())],
-        ["--initialize".to_owned(), (known == 0).to_string()],
-    ];
+    let common =
+        [["--member".to_owned(), list], ["--cluster-name".to_owned(), format!("dev-cluster {}", place.display())]];
     let start = |(at, ports): (usize, &[u16; 3])| {
         let id = u8::try_from(at + 1).context("an id of a server")?;
         Member::start(id, *ports, dir, common.as_flattened(), &options.serve)

@@ -80,8 +80,7 @@ impl Ensemble {
             arguments,
         };
         for id in ids {
-            let mut arguments = ensemble.arguments_of(id);
-            arguments.push("--initialize".to_owned());
+            let arguments = ensemble.arguments_of(id);
             let data_dir = dir.as_ref().map(|dir| dir.join(format!("server-{id}")));
             let server = Server::start_with(ServerOptions { data_dir, arguments, ..ServerOptions::default() });
             ensemble.servers.insert(id, server);
@@ -134,11 +133,7 @@ impl Ensemble {
 
     /// Starts a server that is gone, with the data that it has.
     pub fn restart(&mut self, id: u8) {
-        // Whatever it finds, it never begins an ensemble of its own.
-        let arguments = self.arguments_of(id);
-        let server = self.get_mut(id);
-        server.set_arguments(arguments);
-        server.restart();
+        self.get_mut(id).restart();
         self.came(id);
     }
 

@@ -135,11 +135,6 @@ impl Server {
         std::fs::remove_dir_all(self.data_dir()).expect("the data directory is ours");
     }
 
-    /// From the next start on it is given these arguments.
-    pub fn set_arguments(&mut self, arguments: Vec<String>) {
-        self.options.arguments = arguments;
-    }
-
     /// Whether the process still runs.
     ///
     /// # Panics

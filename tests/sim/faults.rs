@@ -1,7 +1,7 @@
 //! `Fault`: what goes wrong, and when.
 
 use quorate_storage::sim::Faults;
-use quorate_storage::{Options, Salt, SimDisk, Standing, Storage};
+use quorate_storage::{Salt, SimDisk, Standing, Storage};
 use quorate_zab::ConnectionId;
 
 use super::server::Id;
@@ -153,13 +153,11 @@ impl World {
         self.crash_and_restart(id);
         let disk = SimDisk::new(self.chances.faults.next_u64(), self.quiet_disk());
         let salt = Salt(self.chances.faults.next_u64());
-        let options = Options { segment_bytes: self.swarm.segment_bytes, ..Options::default() };
-        drop(
-            Storage::start_over(disk.clone(), &options, CLUSTER, id.server(), salt).expect("an empty disk can be used"),
-        );
+        Storage::initialize(disk.clone(), CLUSTER, id.server(), Standing::New, salt)
+            .expect("an empty disk can be used");
         disk.set_faults(self.swarm.disk.clone());
         let server = self.server(id);
-        (server.disk, server.standing) = (disk, Standing::Amnesiac);
+        (server.disk, server.standing) = (disk, Standing::New);
         self.ledger.history.wiped(id);
     }
 

@@ -114,6 +114,10 @@ impl World {
         let voters = self.swarm.voters;
         let trusted = |id: &Id| self.servers[id.0].standing == Standing::Voter && id.0 < voters;
         let mut core: Vec<Id> = self.ids().into_iter().filter(trusted).collect();
+        if core.len() <= voters / 2 {
+            // The ensemble has not begun, and begins with all of its voters.
+            return self.ids();
+        }
         while core.len() > voters / 2 + 1 {
             core.remove(self.chances.faults.below(core.len() as u64) as usize);
         }

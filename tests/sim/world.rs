@@ -116,7 +116,10 @@ impl World {
         }
         let mut stream = || Rng::new(rng.next_u64());
         let chances = Chances { network: stream(), disk: stream(), process: stream(), faults: stream() };
-        let servers = (0..swarm.servers()).map(|id| make_server(Id(id), &swarm, &mut stream())).collect();
+        // By a generator of its own, so that what earlier seeds have found stays where it is.
+        let is_told = Rng::new(!seed).below(4) > 0;
+        let standing = if is_told { Standing::Voter } else { Standing::New };
+        let servers = (0..swarm.servers()).map(|id| make_server(Id(id), standing, &swarm, &mut stream())).collect();
         let clients = (0..swarm.clients.count as u64).map(|id| Client::new(id, stream())).collect();
         let mut world = World {
             verbose,
@@ -279,10 +282,11 @@ impl World {
     }
 }
 
-fn make_server(id: Id, swarm: &Swarm, rng: &mut Rng) -> Server {
+/// A server with an empty disk: one that was told that the ensemble is a new one, or one that has to find out.
+fn make_server(id: Id, standing: Standing, swarm: &Swarm, rng: &mut Rng) -> Server {
     let quiet = Faults { write_error: 0, sync_error: 0, ..swarm.disk.clone() };
     let disk = SimDisk::new(rng.next_u64(), quiet);
-    Storage::initialize(disk.clone(), CLUSTER, id.server(), Salt(rng.next_u64()))
+    Storage::initialize(disk.clone(), CLUSTER, id.server(), standing, Salt(rng.next_u64()))
         .expect("a new disk can be initialized");
     disk.set_faults(swarm.disk.clone());
     let drift = u64::from(swarm.clocks.drift);
@@ -299,7 +303,7 @@ fn make_server(id: Id, swarm: &Swarm, rng: &mut Rng) -> Server {
         process: None,
         paused_until_us: 0,
         stop_at: None,
-        standing: Standing::Voter,
+        standing,
         is_retired: false,
         led_by: ServerId::default(),
     }

@@ -58,6 +58,9 @@ pub(crate) struct ClusterDocument<'a> {
     streams: u64,
     /// The ensemble's servers.
     members: Vec<MemberDocument<'a>>,
+    /// The ensemble, as far as the server knows, has not begun, and begins when these servers, too, are there with empty
+    /// disks. Empty if it has begun.
+    awaited_ids: &'a [u32],
 }
 
 /// What the replicated state holds.
@@ -120,6 +123,7 @@ impl<'a> From<&'a Status> for ClusterDocument<'a> {
             watches: status.watches,
             streams: status.streams,
             members: status.members.iter().map(MemberDocument::from).collect(),
+            awaited_ids: &status.awaited_ids,
         }
     }
 }

@@ -42,6 +42,13 @@ pub(crate) async fn readyz(State(gateway): State<Gateway>) -> Result<Response, P
     let unready = |detail: String| Problem::new(Reason::Unavailable, detail);
     match status {
         Ok(status) if status.serving => Ok(plain("ready\n")),
+        Ok(status) if !status.awaited_ids.is_empty() => {
+            let (server, awaited) = (status.header.server_id, status.awaited_ids);
+            Err(unready(format!(
+                "server {server} serves no writes: the ensemble has not begun, and begins when these servers, too, are \
+                 there with empty disks: {awaited:?}"
+            )))
+        }
         Ok(status) => {
             let server = status.header.server_id;
             Err(unready(format!("server {server} is {} and serves no writes", status.header.role.as_str())))

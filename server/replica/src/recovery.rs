@@ -19,6 +19,8 @@ pub struct Found {
     pub promise: Promise,
     /// Whether this server counts.
     pub standing: Standing,
+    /// Whether an ensemble may begin with it: see [`Start::may_found`].
+    pub may_found: bool,
     /// What the state begins with: a snapshot's place, or the beginning of all history.
     pub base: SnapshotBase,
     /// Everything up to here is known to have been committed.
@@ -34,6 +36,7 @@ impl Found {
         Found {
             promise: Promise::default(),
             standing: Standing::Voter,
+            may_found: false,
             base: SnapshotBase { position: Position::default(), epochs: Vec::new(), configs: Bytes::new() },
             commit: Zxid::ZERO,
             log_start: Zxid::ZERO,
@@ -139,7 +142,7 @@ impl Recovery {
     /// All records were pushed: the replica begins its work.
     #[must_use]
     pub fn finish(self, now: Now, out: &mut Effects) -> Replica {
-        let Found { promise, standing, base, commit, log_start } = self.found;
+        let Found { promise, standing, may_found, base, commit, log_start } = self.found;
         let me = self.config.server;
         let founding = self.config.founding.clone();
         let is_alone = match self.log.configs() {
@@ -156,7 +159,8 @@ impl Recovery {
         };
         let at_snapshot = base.position.zxid;
         let snapshot = (at_snapshot != Zxid::ZERO).then_some(base.position);
-        let zab = Zab::new(zab_config, Start { promise, standing, history: self.log, commit, log_start, snapshot });
+        let start = Start { promise, standing, may_found, history: self.log, commit, log_start, snapshot };
+        let zab = Zab::new(zab_config, start);
         let watches =
             Watches::new(self.past, WatchConfig { hash_seed: self.config.hash_seed, ..WatchConfig::default() });
         let mut replica = Replica::new(self.config, zab, self.tree, at_snapshot, watches);

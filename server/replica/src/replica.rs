@@ -381,6 +381,7 @@ impl Replica {
             snapshot: self.snapshotting.newest(),
             history: self.watches.history_start(),
             disk_full: self.disk_full,
+            awaits: self.zab.awaited_founders().unwrap_or_default(),
             znodes: self.tree.znode_count() as u64,
             data_bytes: self.tree.data_bytes() as u64,
             ephemerals: self.tree.ephemeral_count() as u64,

@@ -14,6 +14,8 @@ const MARKS_MAX: usize = 4_096;
 /// What was noted last.
 pub(super) struct Chronicle {
     part: Part,
+    /// Whom this server waits for to begin the ensemble with.
+    awaits: Vec<ServerId>,
     /// Since when no leader is served under.
     without_leader: Option<Instant>,
     /// What was logged when, as far as it is not committed.
@@ -34,7 +36,13 @@ impl Chronicle {
     pub(super) fn new(metrics: Arc<Metrics>) -> Chronicle {
         metrics.agreement.role(Role::Looking);
         metrics.agreement.election_begins();
-        Chronicle { part: Part::default(), without_leader: Some(Instant::now()), marks: VecDeque::new(), metrics }
+        Chronicle {
+            part: Part::default(),
+            awaits: Vec::new(),
+            without_leader: Some(Instant::now()),
+            marks: VecDeque::new(),
+            metrics,
+        }
     }
 
     /// Takes note of what the replica is at the end of a turn that began at `began`.
@@ -43,6 +51,10 @@ impl Chronicle {
         let part = Part { role, epoch, leader, is_established: serving || disk_full && role != Role::Looking };
         if part != self.part {
             self.turn_to(part, began);
+        }
+        if status.awaits != self.awaits {
+            self.awaits.clone_from(&status.awaits);
+            self.log_awaited();
         }
         while self.marks.back().is_some_and(|(zxid, _)| *zxid > status.logged) {
             self.marks.pop_back();
@@ -56,6 +68,13 @@ impl Chronicle {
         {
             self.metrics.agreement.committed(began.saturating_duration_since(*logged));
             self.marks.pop_front();
+        }
+    }
+
+    fn log_awaited(&self) {
+        if !self.awaits.is_empty() {
+            let awaited: Vec<u8> = self.awaits.iter().map(|server| server.0).collect();
+            tracing::info!(?awaited, "the ensemble begins when these servers, too, are there with empty disks");
         }
     }
 

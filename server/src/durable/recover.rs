@@ -100,14 +100,16 @@ pub fn recover<D: Disk>(
         return Err(RecoverError::Promise { promised: found.meta.accepted_epoch, last: found.last.zxid });
     }
     let promise = Promise { epoch: found.meta.accepted_epoch, leader: found.meta.accepted_leader };
-    let standing = match found.meta.standing {
-        quorate_storage::Standing::Voter => Standing::Voter,
-        quorate_storage::Standing::Amnesiac => Standing::Amnesiac,
+    let (standing, may_found) = match found.meta.standing {
+        quorate_storage::Standing::Voter => (Standing::Voter, false),
+        quorate_storage::Standing::Amnesiac => (Standing::Amnesiac, false),
+        quorate_storage::Standing::New => (Standing::Amnesiac, true),
     };
     let (incarnation, cluster, at_snapshot) = (config.incarnation, config.cluster, base.position.zxid);
     let mut after = log.start_before(at_snapshot, config.history_bytes as u64).zxid;
     let log_start = log.start().zxid;
-    let mut recovery = Recovery::new(config, Found { promise, standing, base, commit: found.commit, log_start }, tree);
+    let found_there = Found { promise, standing, may_found, base, commit: found.commit, log_start };
+    let mut recovery = Recovery::new(config, found_there, tree);
     let (digest_zxid, digest) = found.digest;
     loop {
         let frames = log.read(after, READ_BYTES)?;
@@ -139,7 +141,8 @@ mod tests {
     #[test]
     fn a_log_that_is_newer_than_what_was_promised_is_refused() {
         let disk = SimDisk::new(1, Faults::default());
-        Storage::initialize(disk.clone(), ClusterId(1), ServerId(1), Salt(1)).unwrap();
+        Storage::initialize(disk.clone(), ClusterId(1), ServerId(1), quorate_storage::Standing::Voter, Salt(1))
+            .unwrap();
         let (mut storage, _) = Storage::open(disk.clone(), &Options::default()).unwrap();
         let marker = Frame::encode(FrameKind::Marker, Zxid::new(Epoch(1), 0), 0, b"");
         storage.log.append(&[marker], &Hints::default()).unwrap();

@@ -84,6 +84,7 @@ fn to_response(reply: Reply, _: &Shape, header: Option<v1::ReplyHeader>) -> Opti
         snapshot,
         history,
         disk_full,
+        awaits,
         znodes,
         data_bytes,
         ephemerals,
@@ -115,5 +116,6 @@ fn to_response(reply: Reply, _: &Shape, header: Option<v1::ReplyHeader>) -> Opti
         streams: outboxes,
         history_zxid: history.0,
         members: Vec::new(),
+        awaited_ids: awaits.into_iter().map(|server| server.0.into()).collect(),
     })
 }

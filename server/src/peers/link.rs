@@ -70,6 +70,8 @@ pub(super) async fn keep(core: &Core, peer: ServerId, link: &Link) {
         match dialed {
             Ok((mut call, _)) => {
                 let began = Instant::now();
+                // What was to be said to the process before this one is not for the one that is there now.
+                link.outbound.forget();
                 core.sink.push(Input::LinkUp(peer));
                 call.set_message_bytes_max(limits::NOTIFICATION_BYTES_MAX);
                 call.keep_alive(core.timing.keepalive);

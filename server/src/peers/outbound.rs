@@ -68,6 +68,13 @@ impl<M> Outbound<M> {
         state.task.take()
     }
 
+    /// What waits is not to be said any more.
+    pub(super) fn forget(&self) {
+        let mut state = self.state.lock();
+        state.messages.clear();
+        state.bytes = 0;
+    }
+
     /// Nothing more is to be said or reported. Returns whom to wake.
     #[must_use]
     pub(super) fn close(&self) -> Option<Waker> {
@@ -141,6 +148,9 @@ mod tests {
         let _ = outbound.replace(4);
         let _ = outbound.replace(5);
         assert_eq!(take(&outbound), (Phase::Open, vec![5]));
+        let _ = outbound.replace(6);
+        outbound.forget();
+        assert_eq!(take(&outbound), (Phase::Open, vec![]));
     }
 
     #[test]

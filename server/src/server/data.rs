@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use quorate_storage::{MetaError, OpenError, Options, RealDisk, Salt, Storage};
+use quorate_storage::{InitializeError, MetaError, OpenError, Options, RealDisk, Salt, Standing, Storage};
 use quorate_types::{ClusterId, ServerId, Zxid};
 
 use super::{PROGRESS_INTERVAL, StartError};
@@ -65,20 +65,28 @@ fn initialize(config: &Config, disk: RealDisk) -> Result<(), StartError> {
     match &config.ensemble {
         None => {
             let cluster = ClusterId(getrandom::u64().map_err(StartError::Random)?);
-            Storage::initialize(disk, cluster, STANDALONE, random_salt()?).map_err(failed)?;
+            Storage::initialize(disk, cluster, STANDALONE, Standing::Voter, random_salt()?).map_err(failed)?;
             tracing::info!(data_dir = %path.display(), cluster = %cluster, "a new data directory is initialized");
         }
-        Some(ensemble) if ensemble.initialize => {
-            Storage::initialize(disk, ensemble.cluster, ensemble.server, random_salt()?).map_err(failed)?;
-            tracing::info!(data_dir = %path.display(), cluster = %ensemble.cluster, "the data directory of a new ensemble");
-        }
         Some(ensemble) => {
-            start_over(config, ensemble)?;
-            tracing::info!(
-                data_dir = %path.display(),
-                "the data directory is empty: this server copies the history from the others, and counts when it has it; \
-                 the servers of a new ensemble are to be started with --initialize, once"
-            );
+            let standing = if ensemble.initialize { Standing::Voter } else { Standing::New };
+            match Storage::initialize(disk, ensemble.cluster, ensemble.server, standing, random_salt()?) {
+                Ok(()) if ensemble.initialize => {
+                    tracing::info!(data_dir = %path.display(), cluster = %ensemble.cluster, "the data directory of a new ensemble");
+                }
+                Ok(()) => tracing::info!(
+                    data_dir = %path.display(),
+                    cluster = %ensemble.cluster,
+                    "the data directory is empty: this server copies the history from the others, and counts when it has \
+                     it; if none of them has any, the ensemble is a new one, and begins"
+                ),
+                // Whatever made the meta record disappear, what is there was once acknowledged.
+                Err(InitializeError::NotEmpty(file)) if !ensemble.initialize && ensemble.has_others() => {
+                    tracing::error!(file, "the meta record is lost: what is there is set aside, and copied anew");
+                    start_over(config, ensemble)?;
+                }
+                Err(error) => return Err(failed(error)),
+            }
         }
     }
     Ok(())

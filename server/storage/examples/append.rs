@@ -133,7 +133,7 @@ fn read_all(log: &Log<RealDisk>) -> Result<usize, Failure> {
 
 fn fresh(root: &Path) -> Result<Storage<RealDisk>, Failure> {
     let disk = RealDisk::open(root)?;
-    Storage::initialize(disk.clone(), ClusterId(1), ServerId(1), Salt(1))?;
+    Storage::initialize(disk.clone(), ClusterId(1), ServerId(1), quorate_storage::Standing::Voter, Salt(1))?;
     Ok(Storage::open(disk, &Options::default())?.0)
 }
 

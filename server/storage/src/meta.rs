@@ -34,6 +34,9 @@ pub enum Standing {
     Voter = 1,
     /// It lost, or may have lost, something: it follows, but counts in no quorum until readmitted.
     Amnesiac = 2,
+    /// Its disk was empty: it is amnesiac, unless it has never promised or logged anything and everybody else with whom
+    /// the ensemble is to begin has not, either.
+    New = 3,
 }
 
 /// What a server must not forget besides its history.
@@ -210,6 +213,7 @@ fn decode_sector(sector: &[u8]) -> Result<Option<(u64, Meta)>, MetaError> {
     let standing = match take.u8() {
         1 => Standing::Voter,
         2 => Standing::Amnesiac,
+        3 => Standing::New,
         _ => return Ok(None),
     };
     take.u8();
@@ -237,7 +241,7 @@ mod tests {
             server_id: ServerId(3),
             accepted_epoch: Epoch(epoch),
             accepted_leader: epoch.is_multiple_of(2).then_some(ServerId(2)),
-            standing: if epoch.is_multiple_of(3) { Standing::Amnesiac } else { Standing::Voter },
+            standing: [Standing::Amnesiac, Standing::Voter, Standing::New][epoch as usize % 3],
             generation: 4,
             durable_batch: 99,
             salt: Salt(u64::MAX - 1),

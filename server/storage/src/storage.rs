@@ -119,11 +119,18 @@ pub enum InitializeError {
 }
 
 impl<D: Disk> Storage<D> {
-    /// Prepares an empty directory for a server. `salt` is to be random: see [`Salt`]. A crash in between leaves a directory that still counts as empty.
+    /// Prepares an empty directory for a server that is to begin as `standing`. `salt` is to be random: see [`Salt`]. A
+    /// crash in between leaves a directory that still counts as empty.
     ///
     /// # Errors
     /// [`InitializeError::NotEmpty`] protects the data of a server whose meta record was lost.
-    pub fn initialize(disk: D, cluster_id: ClusterId, server_id: ServerId, salt: Salt) -> Result<(), InitializeError> {
+    pub fn initialize(
+        disk: D,
+        cluster_id: ClusterId,
+        server_id: ServerId,
+        standing: Standing,
+        salt: Salt,
+    ) -> Result<(), InitializeError> {
         let dir = lock(disk)?.ok_or(InitializeError::Locked)?;
         if dir.disk.list("").during("list", "")?.iter().any(|name| name == META) {
             return Err(InitializeError::NotEmpty(META.to_owned()));
@@ -136,7 +143,7 @@ impl<D: Disk> Storage<D> {
         }
         dir.sync_dir("")?;
         dir.create_generation(FIRST_GENERATION)?;
-        let meta = first_meta(cluster_id, server_id, salt, Standing::Voter, FIRST_GENERATION);
+        let meta = first_meta(cluster_id, server_id, salt, standing, FIRST_GENERATION);
         Log::create(&dir, log_identity(&meta), Position::default())?;
         MetaFile::create(&dir, meta)?;
         Ok(())

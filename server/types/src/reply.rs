@@ -158,6 +158,9 @@ pub struct Status {
     pub history: Zxid,
     /// Writes are refused for lack of space.
     pub disk_full: bool,
+    /// The ensemble, as far as this server knows, has not begun, and begins when these servers, too, are there with empty
+    /// disks.
+    pub awaits: Vec<ServerId>,
     /// Znodes, those that are always there included.
     pub znodes: u64,
     /// Bytes of their data.

@@ -39,6 +39,7 @@ pub mod config;
 mod disk;
 mod election;
 mod following;
+mod hearsay;
 pub mod history;
 pub mod input;
 mod leading;

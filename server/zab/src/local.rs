@@ -9,6 +9,7 @@ use quorate_types::{Epoch, Frame, FrameKind, Member, Members, Role, ServerId, Zx
 
 use crate::config::Config;
 use crate::disk::{Disk, Submitted};
+use crate::hearsay::Hearsay;
 use crate::history::History;
 use crate::input::SnapshotBase;
 use crate::links::Links;
@@ -26,11 +27,13 @@ pub(crate) struct Local {
     /// The promise that was last submitted.
     pub(crate) promise: Promise,
     pub(crate) standing: Standing,
+    /// See [`crate::Start::may_found`].
+    pub(crate) may_found: bool,
     pub(crate) history: History,
     /// `history.configs()`, or what stands in for it while the log says nothing. Nothing else ever counts a quorum.
     pub(crate) configs: Configs,
-    /// A newer configuration that somebody has told of: for finding a leader only.
-    pub(crate) rumor: Option<Members>,
+    /// Newer configurations that others have told of: for finding a leader only.
+    pub(crate) hearsay: Hearsay,
     pub(crate) disk: Disk,
     /// When the disk last reported, or began to have something to do.
     pub(crate) disk_moved_ms: u64,
@@ -68,11 +71,16 @@ impl Local {
         self.standing == Standing::Voter && (self.configs.is_voter(self.me()) || was_voter())
     }
 
-    /// Whether this server may support another one in an election. It may not know yet from its own log that it votes:
-    /// a leader whose log says so needs it nevertheless.
+    /// Whether this server may support another one in an election. It need not know yet from its own log that it votes:
+    /// a leader whose log says so needs it nevertheless, and nobody else counts it.
     pub(crate) fn supports(&self) -> bool {
-        let by_hearsay = || self.rumor.as_ref().is_some_and(|rumor| rumor.is_voter(self.me()));
-        self.may_lead() || self.standing == Standing::Voter && by_hearsay()
+        self.standing == Standing::Voter
+    }
+
+    /// Whether this server has neither promised nor logged anything, ever.
+    pub(crate) fn is_blank(&self) -> bool {
+        let is_trusted = self.standing == Standing::Voter || self.may_found;
+        is_trusted && self.promise == Promise::default() && self.history.last() == Zxid::ZERO
     }
 
     /// A server was followed, and did not come to lead.
@@ -142,7 +150,7 @@ impl Local {
         out.push(Output::InstallSnapshot { token, base: position });
     }
 
-    /// Has it made durable that this server counts again.
+    /// Has it made durable that this server counts, again or from the beginning.
     pub(crate) fn readmit(&mut self, out: &mut Vec<Output>) {
         let token = self.submit(Submitted::Readmission);
         out.push(Output::Readmit { token });
@@ -179,6 +187,7 @@ impl Local {
     fn readmitted(&mut self, out: &mut Vec<Output>) {
         let before = self.known_servers();
         self.standing = Standing::Voter;
+        self.configs = Local::configs_of(&self.history, &self.config, self.standing);
         if self.known_servers() != before {
             out.push(Output::MembersChanged);
         }
@@ -230,7 +239,7 @@ impl Local {
         let before = self.known_servers();
         self.configs = Local::configs_of(&self.history, &self.config, self.standing);
         let version = self.version();
-        self.rumor.take_if(|rumor| rumor.version <= version);
+        self.hearsay.forget_through(version);
         if self.known_servers() != before {
             out.push(Output::MembersChanged);
         }
@@ -241,10 +250,10 @@ impl Local {
     }
 
     /// Somebody has told of a configuration.
-    pub(crate) fn hear_of(&mut self, members: &Members, out: &mut Vec<Output>) {
-        let known = self.rumor.as_ref().map_or(self.version(), |rumor| rumor.version.max(self.version()));
-        if members.version > known {
-            self.rumor = Some(members.clone());
+    pub(crate) fn hear_of(&mut self, from: ServerId, members: &Members, out: &mut Vec<Output>) {
+        let (before, version) = (self.known_servers(), self.version());
+        self.hearsay.hear(from, members, version);
+        if self.known_servers() != before {
             out.push(Output::MembersChanged);
         }
     }
@@ -259,7 +268,7 @@ impl Local {
                 servers.entry(*server).or_insert_with(|| member.clone());
             }
         }
-        servers.extend(self.rumor.iter().flat_map(|rumor| rumor.servers.clone()));
+        servers.extend(self.hearsay.servers());
         servers
     }
 
@@ -268,7 +277,7 @@ impl Local {
         // Whoever is an observer in an old log may be the leader by now.
         let may_vote = |server: &ServerId, member: &Member| {
             let is_named = member.role == crate::MemberRole::Participant || self.configs.is_voter(*server);
-            is_named || self.standing == Standing::Amnesiac
+            is_named || self.hearsay.is_voter(*server) || self.standing == Standing::Amnesiac
         };
         let votes = |server: &ServerId, member: &Member| *server != self.me() && may_vote(server, member);
         self.known_servers()
@@ -287,9 +296,10 @@ impl Local {
 
     /// Tells a server what this one believes.
     pub(crate) fn notify(&self, to: ServerId, belief: &Belief, is_answer: bool, out: &mut Vec<Output>) {
-        let members = self.configs.newest().or(self.rumor.as_ref()).unwrap_or(&self.config.founding).clone();
+        let members = self.configs.newest().or(self.hearsay.newest()).unwrap_or(&self.config.founding).clone();
         let Belief { role, vote, epoch } = *belief;
-        let notification = Notification { role, round: self.round, vote, epoch, members, is_answer };
+        let is_blank = role == Role::Looking && self.is_blank();
+        let notification = Notification { role, round: self.round, vote, epoch, members, is_blank, is_answer };
         out.push(Output::Notify { to, notification });
     }
 

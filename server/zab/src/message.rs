@@ -247,6 +247,9 @@ pub struct Notification {
     pub epoch: Option<Epoch>,
     /// The newest configuration in the sender's log. Helps to find a leader, and never to count a quorum.
     pub members: Members,
+    /// The sender looks for a leader, and has never logged anything nor promised anything to anybody: it is there for
+    /// an ensemble to begin with. True when it is said; of use to nobody who started later.
+    pub is_blank: bool,
     /// This answers a notification, so it is not answered again.
     pub is_answer: bool,
 }

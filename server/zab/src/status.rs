@@ -1,6 +1,7 @@
 //! What is so at a server, for whoever wants to know.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use quorate_types::{Epoch, Member, Role, ServerId, Zxid};
 
 use crate::history::History;
@@ -63,6 +64,16 @@ impl Zab {
     #[must_use]
     pub fn promise(&self) -> (Promise, Standing) {
         (self.local.promise, self.local.standing)
+    }
+
+    /// The voters that this server waits for because its ensemble, as far as it knows, has not begun, and can begin only
+    /// with all of them; `None` if it does not. See [`crate::Start::may_found`].
+    #[must_use]
+    pub fn awaited_founders(&self) -> Option<Vec<ServerId>> {
+        match &self.state {
+            State::Looking(election) => election.awaits(&self.local),
+            State::Following(_) | State::Leading(_) | State::Halted => None,
+        }
     }
 
     /// Everybody with whom a link is to be kept, with what is known of how to reach him.

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::disk::Disk;
 use crate::election::Election;
 use crate::following::Follower;
+use crate::hearsay::Hearsay;
 use crate::history::History;
 use crate::input::{Input, Origin};
 use crate::leading::Leader;
@@ -23,6 +24,10 @@ pub struct Start {
     pub promise: Promise,
     /// Whether it counts.
     pub standing: Standing,
+    /// The disk was empty when it was prepared, and nobody has said that the ensemble is a new one. Such a server is
+    /// amnesiac; but if all voters that the ensemble is to begin with turn out to be blank, there is nothing that could
+    /// have been forgotten, and it begins with them. Has no meaning for a server with promises or records.
+    pub may_found: bool,
     /// The log, and what of it is in the state already.
     pub history: History,
     /// Everything up to here is known to have been committed.
@@ -91,7 +96,7 @@ impl Zab {
     /// If the promise is older than the history: such a disk was put together from two.
     #[must_use]
     pub fn new(config: Config, start: Start) -> Zab {
-        let Start { promise, standing, mut history, commit, log_start, snapshot } = start;
+        let Start { promise, standing, may_found, mut history, commit, log_start, snapshot } = start;
         let last = history.last();
         assert!(promise.epoch >= last.epoch(), "promised {:?}, but logged {last:?}", promise.epoch);
         history.keep_bytes(config.limits.cache_bytes);
@@ -99,8 +104,9 @@ impl Zab {
             now_ms: 0,
             promise,
             standing,
+            may_found,
             configs: Local::configs_of(&history, &config, standing),
-            rumor: None,
+            hearsay: Hearsay::default(),
             disk: Disk::new(),
             disk_moved_ms: 0,
             durable: last,
@@ -207,7 +213,7 @@ impl Zab {
     fn synced(&mut self, token: u64, out: &mut Vec<Output>) -> Option<Turn> {
         self.local.synced(token, out);
         match &mut self.state {
-            State::Looking(election) => election.drained(&mut self.local, out),
+            State::Looking(election) => election.synced(&mut self.local, out),
             State::Following(follower) => {
                 follower.synced(&mut self.local, out);
                 None
@@ -231,7 +237,7 @@ impl Zab {
     }
 
     fn notified(&mut self, from: ServerId, notification: Notification, out: &mut Vec<Output>) -> Option<Turn> {
-        self.local.hear_of(&notification.members, out);
+        self.local.hear_of(from, &notification.members, out);
         let answers = !notification.is_answer && notification.role == Role::Looking;
         self.local.links.set_heard(from, notification.clone());
         match &mut self.state {

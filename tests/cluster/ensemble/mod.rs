@@ -3,6 +3,7 @@
 
 mod catching_up;
 mod failover;
+mod founding;
 mod hand_over;
 mod minority;
 mod namespaces;

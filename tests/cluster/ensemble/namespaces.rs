@@ -99,7 +99,7 @@ impl Host {
         let member = |server: &u8| format!("{server}={}:{PEER_PORT}", address(*server));
         let members: Vec<String> = SERVERS.iter().map(member).collect();
         let id = server.to_string();
-        let arguments = ["--server-id", &id, "--member", &members.join(","), "--initialize", "--insecure"];
+        let arguments = ["--server-id", &id, "--member", &members.join(","), "--insecure"];
         let namespace = namespaces.of(server);
         let options = ServerOptions {
             arguments: arguments.map(str::to_owned).to_vec(),

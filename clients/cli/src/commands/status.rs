@@ -38,6 +38,7 @@ struct StatusDocument<'a> {
     snapshot_zxid: Option<String>,
     history_zxid: String,
     disk_full: bool,
+    awaited_ids: &'a [u32],
     members: Vec<MemberDocument>,
 }
 
@@ -65,6 +66,7 @@ impl<'a> StatusDocument<'a> {
             snapshot_zxid: (status.snapshot_zxid != 0).then(|| hex(status.snapshot_zxid)),
             history_zxid: hex(status.history_zxid),
             disk_full: status.disk_full,
+            awaited_ids: &status.awaited_ids,
             members: status.members.iter().map(MemberDocument::from).collect(),
         }
     }
@@ -95,11 +97,15 @@ fn table(status: &StatusDocument<'_>) -> Table {
         Some(id) => format!("server {id}"),
         None => "none known".to_owned(),
     };
-    let serving = if status.serving { "yes" } else { "no: it cannot serve writes now" };
+    let serving = match status.awaited_ids {
+        _ if status.serving => "yes".to_owned(),
+        [] => "no: it cannot serve writes now".to_owned(),
+        awaited => format!("no: the ensemble begins when these servers, too, are there with empty disks: {awaited:?}"),
+    };
     let disk = if status.disk_full { "full: writes are refused" } else { "ok" };
     let rows = [
         ("server", format!("{} ({}), version {}", status.server_id, status.role, status.version)),
-        ("serving", serving.to_owned()),
+        ("serving", serving),
         ("leader", leader),
         ("up", uptime(status.uptime_ms)),
         ("cluster", status.cluster_id.clone()),

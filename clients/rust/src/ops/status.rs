@@ -46,6 +46,9 @@ pub struct Status {
     pub history_zxid: u64,
     /// The ensemble's servers.
     pub members: Vec<Member>,
+    /// The ensemble, as far as the server knows, has not begun, and begins when these servers, too, are there with empty
+    /// disks. Empty if it has begun.
+    pub awaited_ids: Vec<u32>,
 }
 
 impl From<v1::StatusResponse> for Status {
@@ -71,6 +74,7 @@ impl From<v1::StatusResponse> for Status {
             streams: status.streams,
             history_zxid: status.history_zxid,
             members: status.members.into_iter().map(Member::from).collect(),
+            awaited_ids: status.awaited_ids,
         }
     }
 }

@@ -24,7 +24,8 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let disk = SimDisk::new(1, Faults::default());
-        Storage::initialize(disk.clone(), ClusterId(1), ServerId(1), Salt(1)).unwrap();
+        Storage::initialize(disk.clone(), ClusterId(1), ServerId(1), quorate_storage::Standing::Voter, Salt(1))
+            .unwrap();
         let (Storage { log, meta, .. }, _) = open(&disk);
         let work = LogWork::new(log, meta, INCARNATION);
         Bench { disk, work, last: Position::default(), token: 0, frames: Vec::new() }

@@ -106,6 +106,7 @@ pub(in crate::peers) fn notification(wire: v1::Notification) -> Result<Notificat
         vote: wire.vote.map(vote).transpose()?,
         epoch: wire.epoch.map(epoch).transpose()?,
         members,
+        is_blank: wire.is_blank,
         is_answer: wire.is_answer,
     })
 }

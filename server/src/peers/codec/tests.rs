@@ -122,8 +122,17 @@ fn said() -> impl Strategy<Value = Notification> {
     });
     let members =
         (zxid(), btree_map(server(), member, 0..8)).prop_map(|(version, servers)| Members { version, servers });
-    (role, any::<u64>(), option::of(vote), option::of(epoch()), members, any::<bool>()).prop_map(
-        |(role, round, vote, epoch, members, is_answer)| Notification { role, round, vote, epoch, members, is_answer },
+    let flags = (any::<bool>(), any::<bool>());
+    (role, any::<u64>(), option::of(vote), option::of(epoch()), members, flags).prop_map(
+        |(role, round, vote, epoch, members, (is_blank, is_answer))| Notification {
+            role,
+            round,
+            vote,
+            epoch,
+            members,
+            is_blank,
+            is_answer,
+        },
     )
 }
 

@@ -202,7 +202,7 @@ fn from_leader(message: &Message) -> Option<Response> {
 
 /// A notification, for either direction of a link.
 pub(in crate::peers) fn wire_notification(notification: &Notification) -> v1::Notification {
-    let Notification { role, round, vote, epoch, members, is_answer } = notification;
+    let Notification { role, round, vote, epoch, members, is_blank, is_answer } = notification;
     let role = match role {
         Role::Looking => v1::Role::Looking,
         Role::Following => v1::Role::Following,
@@ -222,6 +222,7 @@ pub(in crate::peers) fn wire_notification(notification: &Notification) -> v1::No
         epoch: epoch.map(|epoch| epoch.0),
         members: bytes.into(),
         is_answer: *is_answer,
+        is_blank: *is_blank,
     }
 }
 

@@ -139,7 +139,7 @@ impl TestServer {
         let Setup { cluster, tls, timing } = setup;
         let (id, dir) = (ServerId(id), tempfile::tempdir().unwrap());
         let disk = RealDisk::open(dir.path()).unwrap();
-        Storage::initialize(disk.clone(), cluster, id, Salt(1)).unwrap();
+        Storage::initialize(disk.clone(), cluster, id, quorate_storage::Standing::Voter, Salt(1)).unwrap();
         let (Storage { snapshots, .. }, _) = Storage::open(disk, &Options::default()).unwrap();
         let (address, sink) = (listener.local_addr().unwrap(), Arc::new(Recorder::default()));
         let config = Config { tls, timing, ..Config::new(BTreeMap::new(), 0) };
@@ -196,6 +196,7 @@ fn notification(round: u64) -> Notification {
         vote: None,
         epoch: None,
         members: Members::founding([ServerId(1)]),
+        is_blank: false,
         is_answer: false,
     }
 }

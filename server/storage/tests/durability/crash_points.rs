@@ -83,11 +83,11 @@ fn a_crash_during_initialization_leaves_an_empty_or_an_initialized_directory() {
         for future in 0..FUTURES {
             let disk = SimDisk::new(stop_at * FUTURES + future, Faults::default());
             disk.stop_at(stop_at);
-            let result = Storage::initialize(disk.clone(), CLUSTER, SERVER, SALT);
+            let result = Storage::initialize(disk.clone(), CLUSTER, SERVER, quorate_storage::Standing::Voter, SALT);
             let disk = disk.crash(if future == 0 { Crash::Process } else { Crash::Power });
             if open(&disk).is_err() {
                 assert!(result.is_err(), "an initialization that was reported is gone");
-                Storage::initialize(disk.clone(), CLUSTER, SERVER, SALT).unwrap();
+                Storage::initialize(disk.clone(), CLUSTER, SERVER, quorate_storage::Standing::Voter, SALT).unwrap();
             }
             let (mut storage, recovered) = open(&disk).unwrap();
             Model::new().check(&mut storage, &recovered).unwrap();

@@ -292,8 +292,8 @@ fn data_without_a_meta_record_is_neither_opened_nor_initialized_over() {
     let disk = SAMPLE.disk.fork();
     disk.remove("meta").unwrap();
     assert!(matches!(open(&disk), Err(OpenError::Meta(_))));
-    let result = Storage::initialize(disk.clone(), CLUSTER, ServerId(1), SALT);
+    let result = Storage::initialize(disk.clone(), CLUSTER, ServerId(1), Standing::Voter, SALT);
     assert!(matches!(result, Err(InitializeError::NotEmpty(_))), "{result:?}");
-    let result = Storage::initialize(SAMPLE.disk.fork(), CLUSTER, ServerId(1), SALT);
+    let result = Storage::initialize(SAMPLE.disk.fork(), CLUSTER, ServerId(1), Standing::Voter, SALT);
     assert!(matches!(result, Err(InitializeError::NotEmpty(_))), "{result:?}");
 }

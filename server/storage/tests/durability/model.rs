@@ -230,7 +230,7 @@ pub(crate) fn write_snapshot<D: Disk>(
 
 /// A fresh directory, opened.
 pub(crate) fn initialized<D: Disk>(disk: &D) -> (Storage<D>, Recovered) {
-    Storage::initialize(disk.clone(), CLUSTER, SERVER, SALT).unwrap();
+    Storage::initialize(disk.clone(), CLUSTER, SERVER, Standing::Voter, SALT).unwrap();
     open(disk).unwrap()
 }
 

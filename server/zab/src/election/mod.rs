@@ -4,12 +4,14 @@
 //! everything again. Whoever has the longest log should lead; the votes of a round converge on him, because everybody
 //! adopts a better vote and says so. A server that joins an ensemble with a leader follows that leader instead.
 
+mod founding;
 mod tally;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use quorate_types::{Epoch, Members, Role, ServerId};
 
+use self::founding::Founding;
 use crate::local::{Belief, Local};
 use crate::message::{Notification, Vote};
 use crate::output::Output;
@@ -27,6 +29,8 @@ pub(crate) struct Election {
     received: BTreeMap<ServerId, Vote>,
     /// What servers that are not looking say about who leads.
     claims: BTreeMap<ServerId, Claim>,
+    /// Whether the ensemble may begin with this server.
+    founding: Founding,
     /// A quorum agrees with this server's vote; if nothing changes until then, it is decided.
     decide_at_ms: Option<u64>,
     resend_at_ms: u64,
@@ -48,10 +52,21 @@ impl Election {
             vote: None,
             received: BTreeMap::new(),
             claims: BTreeMap::new(),
+            founding: Founding::default(),
             decide_at_ms: None,
             resend_at_ms: local.now_ms,
             resend_ms: local.config.timing.resend_ms,
         }
+    }
+
+    /// The disk has done something: perhaps all that this server waited for.
+    pub(crate) fn synced(&mut self, local: &mut Local, out: &mut Vec<Output>) -> Option<Turn> {
+        if self.founding.is_done(local) {
+            self.begin_round(local.round + 1, local);
+            self.ask_all(local, out);
+            return self.decide(local);
+        }
+        self.drained(local, out)
     }
 
     /// Begins to vote once everything that was submitted before is durable.
@@ -60,6 +75,7 @@ impl Election {
             return None;
         }
         self.is_draining = false;
+        self.founding.begin_if_all_are_blank(local, out);
         self.begin_round(local.round + 1, local);
         self.ask_all(local, out);
         self.decide(local)
@@ -75,6 +91,8 @@ impl Election {
         if self.is_draining {
             return None;
         }
+        self.founding.heard(from, notification, local);
+        self.founding.begin_if_all_are_blank(local, out);
         let said_again = match notification.role {
             Role::Looking => {
                 self.claims.remove(&from);
@@ -169,6 +187,11 @@ impl Election {
             return u64::MAX;
         }
         self.decide_at_ms.map_or(self.resend_at_ms, |decide_at_ms| decide_at_ms.min(self.resend_at_ms))
+    }
+
+    /// Whom this server waits for because the ensemble can begin only with all of them; `None` if it does not.
+    pub(crate) fn awaits(&self, local: &Local) -> Option<Vec<ServerId>> {
+        self.founding.awaits(local)
     }
 
     pub(crate) fn belief(&self) -> Belief {

@@ -14,6 +14,10 @@ impl Election {
         if let Some(leader) = self.established_leader(local) {
             return Some(Turn::Follow(leader));
         }
+        let has_voted = |server| self.received.contains_key(&server);
+        if self.founding.gathers(local) && !local.config.founding.voters().all(has_voted) {
+            return None;
+        }
         let Some(vote) = self.vote.filter(|_| self.quorum_agrees(local)) else {
             self.decide_at_ms = None;
             return None;

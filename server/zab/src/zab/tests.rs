@@ -17,6 +17,7 @@ fn beginning() -> Start {
     Start {
         promise: Promise::default(),
         standing: Standing::Voter,
+        may_found: false,
         history: History::new(Zxid::ZERO, 0, vec![]),
         commit: Zxid::ZERO,
         log_start: Zxid::ZERO,

@@ -21,6 +21,7 @@ pub(crate) enum DiskOp {
 pub(crate) struct SimDisk {
     pub(crate) promise: Promise,
     pub(crate) standing: Standing,
+    pub(crate) may_found: bool,
     /// Where the log begins, and the snapshots that were taken, oldest first; the first stands at the beginning of the
     /// log or before it.
     pub(crate) snapshots: Vec<SnapshotBase>,
@@ -32,11 +33,14 @@ pub(crate) struct SimDisk {
 }
 
 impl SimDisk {
+    /// A disk that nothing was ever written to. Whoever begins with it counts at once only if he was told that the
+    /// ensemble is a new one.
     pub(crate) fn new(standing: Standing) -> SimDisk {
         let beginning = SnapshotBase { position: Position::default(), epochs: Vec::new(), configs: Bytes::new() };
         SimDisk {
             promise: Promise::default(),
             standing,
+            may_found: standing == Standing::Amnesiac,
             snapshots: vec![beginning],
             log_start: Position::default(),
             log: Vec::new(),
@@ -101,6 +105,7 @@ impl SimDisk {
         Start {
             promise: self.promise,
             standing: self.standing,
+            may_found: self.may_found,
             history,
             commit: self.commit_hint,
             log_start: self.log_start.zxid,

@@ -195,7 +195,8 @@ pub(crate) fn durable(world: &mut World, id: ServerId, op: &DiskOp) {
         committed_never_lost(world);
     }
     if matches!(op, DiskOp::Readmit) {
-        world.ghost.see("readmitted");
+        let is_beginning = world.servers[&id].disk.last().zxid == Zxid::ZERO;
+        world.ghost.see(if is_beginning { "begun with others" } else { "readmitted" });
     }
 }
 

@@ -24,6 +24,7 @@ const MUTATIONS: &[(&str, &str)] = &[
         "between two configurations, the promises of a quorum of the old one are enough to lead",
     ),
     ("epoch-before-disk", "a leader asks for the promise of an epoch that it has not promised durably itself"),
+    ("found-by-quorum", "an ensemble begins with a majority of blank disks, whatever the others hold"),
     ("marker-without-quorum", "a leader is established before a quorum has its marker"),
     ("no-abdication", "a leader goes on although a voter in its quorum has more"),
     ("old-quorum-leads", "between two configurations, a quorum of the old one is enough to lead and to answer reads"),

@@ -18,6 +18,8 @@ use crate::rng::Rng;
 #[derive(Clone, Debug)]
 pub(crate) struct Make {
     pub(crate) founders: Vec<ServerId>,
+    /// Those of them that were told that the ensemble is a new one. The others have to find out.
+    pub(crate) told: Vec<ServerId>,
     /// Servers that were added later, with an empty disk.
     pub(crate) joiners: Vec<ServerId>,
     pub(crate) counter_soft_max: u32,
@@ -40,6 +42,7 @@ impl Make {
     pub(crate) fn of(founders: &[u8]) -> Make {
         Make {
             founders: founders.iter().map(|id| ServerId(*id)).collect(),
+            told: founders.iter().map(|id| ServerId(*id)).collect(),
             joiners: Vec::new(),
             counter_soft_max: 1_000_000,
             limits: Limits::default(),
@@ -129,7 +132,8 @@ impl World {
             received: None,
             heard: Vec::new(),
         };
-        let founders = make.founders.iter().map(|id| (*id, Standing::Voter));
+        let standing = |id| if make.told.contains(id) { Standing::Voter } else { Standing::Amnesiac };
+        let founders = make.founders.iter().map(|id| (*id, standing(id)));
         let joiners = make.joiners.iter().map(|id| (*id, Standing::Amnesiac));
         let servers = founders.chain(joiners).map(|(id, standing)| (id, server(standing, &mut rng))).collect();
         World {
@@ -326,12 +330,17 @@ impl World {
 
     /// The disk of a server that does not run is replaced by an empty one.
     pub(crate) fn wipe(&mut self, id: ServerId) {
+        self.lose_disk(id);
+        invariants::committed_never_lost(self);
+    }
+
+    /// The same, also if the others are not enough to make up for it.
+    pub(crate) fn lose_disk(&mut self, id: ServerId) {
         assert!(self.servers[&id].zab.is_none(), "{id:?} still runs");
         self.server(id).disk = SimDisk::new(Standing::Amnesiac);
         self.ghost.promised.retain(|(server, _), _| *server != id);
         self.ghost.history(id).clear();
         self.ghost.see("disk lost");
-        invariants::committed_never_lost(self);
     }
 
     pub(crate) fn clock(&self, id: ServerId) -> u64 {
@@ -432,7 +441,8 @@ impl World {
             Output::Notify { to, notification } => {
                 if self.network.links_up.contains(&(id, to)) && self.network.passes(id, to) {
                     let in_ms = self.between(self.make.latency_ms);
-                    self.schedule(in_ms, None, Event::Notified { from: id, to, notification });
+                    // A link ends with the process at its other end, and nothing said on it reaches the next one.
+                    self.schedule(in_ms, Some(to), Event::Notified { from: id, to, notification });
                 }
             }
             Output::Dial { to } => {

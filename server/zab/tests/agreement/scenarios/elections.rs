@@ -102,6 +102,7 @@ fn a_server_that_hears(notifications: &[(ServerId, Notification)]) -> Zab {
     let start = Start {
         promise: Promise::default(),
         standing: Standing::Voter,
+        may_found: false,
         history: History::new(Zxid::ZERO, 0, Vec::new()),
         commit: Zxid::ZERO,
         log_start: Zxid::ZERO,
@@ -119,7 +120,8 @@ fn a_server_that_hears(notifications: &[(ServerId, Notification)]) -> Zab {
 fn looking(leader: ServerId) -> Notification {
     let vote = Vote { last: Zxid::ZERO, priority: 0, leader };
     let members = Members::founding([ONE, TWO, THREE]);
-    Notification { role: Role::Looking, round: 1, vote: Some(vote), epoch: None, members, is_answer: true }
+    let (role, vote) = (Role::Looking, Some(vote));
+    Notification { role, round: 1, vote, epoch: None, members, is_blank: true, is_answer: true }
 }
 
 #[test]
@@ -152,6 +154,7 @@ fn a_server_without_a_memory_votes_for_nobody() {
     let start = Start {
         promise: Promise::default(),
         standing: Standing::Amnesiac,
+        may_found: false,
         history: History::new(Zxid::ZERO, 0, Vec::new()),
         commit: Zxid::ZERO,
         log_start: Zxid::ZERO,

@@ -169,7 +169,8 @@ fn the_old_configuration_alone_discovers_nothing_whatever_an_election_says() {
     let vote = Some(Vote { last: world.servers[&TWO].disk.last().zxid, priority: 0, leader: TWO });
     for (from, to) in [(ONE, TWO), (FOUR, TWO), (FIVE, TWO), (TWO, ONE), (FOUR, ONE), (FIVE, ONE)] {
         let members = world.founding();
-        let forged = Notification { role: Role::Looking, round: 1_000, vote, epoch: None, members, is_answer: true };
+        let (role, round, epoch) = (Role::Looking, 1_000, None);
+        let forged = Notification { role, round, vote, epoch, members, is_blank: false, is_answer: true };
         world.step(to, Input::Notified { from, notification: forged });
     }
     world.run(20);

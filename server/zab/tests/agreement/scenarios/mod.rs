@@ -4,6 +4,7 @@
 mod discovery;
 mod durability;
 mod elections;
+mod founding;
 mod histories;
 mod membership;
 mod service;
