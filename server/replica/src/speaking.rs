@@ -51,7 +51,10 @@ impl Replica {
                 self.forwarded.insert((outbox, tag), ());
                 self.tell_leader(&ToLeader::Claim { outbox, tag, session }, now, out);
             }
-            Serving::Leading(_) if self.is_alone => self.speak(outbox, tag, session, Grant::default(), now, out),
+            // Nobody else could lead; but somebody may learn from this server, and speak for sessions by its leave.
+            Serving::Leading(_) if self.is_alone => {
+                self.grant(Asker::Here(outbox, tag), session, self.tree.applied(), now, out);
+            }
             Serving::Leading(_) => self.grant_when_certain(Asker::Here(outbox, tag), session, now, out),
             Serving::No => {
                 let give_up_ms = request.deadline_ms.min(now.monotonic_ms + limits::MIN_ZXID_WAIT_MS);
