@@ -89,7 +89,9 @@ impl Zab {
 impl Local {
     /// What is known of a server without a session with it.
     pub(crate) fn describe(&self, server: ServerId) -> MemberStatus {
-        let known = self.known_servers();
+        // A rumor may be of a change that has come to nothing: it counts only if the log says nothing.
+        let configured = self.configs.servers();
+        let known = if configured.is_empty() { self.known_servers() } else { configured };
         let heard = self.links.heard(server).map(|heard| heard.role);
         let member = known.get(&server);
         MemberStatus {
