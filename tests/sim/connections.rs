@@ -76,25 +76,28 @@ impl World {
         if running.is_empty() {
             return false;
         }
-        let (verbose, now_us, is_peace) = (self.verbose, self.now_us, self.is_peace);
         let client = &mut self.clients[which];
         let id = running[client.rng.below(running.len() as u64) as usize];
+        // A budget below what a resumed watch is sent at once: it is canceled, and begun again, until there is peace.
+        let tight = OutboxLimits { bytes_max: 1 << 20, watch_bytes_max: 8_000, low_water_bytes: 2_000 };
+        let limits = if self.is_peace { OutboxLimits::default() } else { tight };
+        let connection = self.open_outbox(id, Order::Fifo, limits);
+        self.say(|| format!("client {which} comes to {} as {:?}", id.server(), connection.outbox));
+        self.clients[which].connected(connection, self.now_us);
+        true
+    }
+
+    /// Somebody comes to a server that runs.
+    pub(crate) fn open_outbox(&mut self, id: Id, order: Order, limits: OutboxLimits) -> Connection {
         let server = &mut self.servers[id.0];
         let incarnation = server.incarnation;
         let process = server.process.as_mut().expect("it runs");
         process.next_outbox += 1;
         let outbox = OutboxId(process.next_outbox);
-        // A budget below what a resumed watch is sent at once: it is canceled, and begun again, until there is peace.
-        let tight = OutboxLimits { bytes_max: 1 << 20, watch_bytes_max: 8_000, low_water_bytes: 2_000 };
-        let limits = if is_peace { OutboxLimits::default() } else { tight };
         process.outboxes.insert(outbox, Outbox::new(limits));
-        process.lanes.clients.push_back(Input::Client(ClientInput::Open { outbox, order: Order::Fifo }));
-        if verbose {
-            println!("{:>10.3} client {which} comes to {} as {outbox:?}", now_us as f64 / 1000.0, id.server());
-        }
-        client.connected(Connection { server: id, incarnation, outbox }, now_us);
+        process.lanes.clients.push_back(Input::Client(ClientInput::Open { outbox, order }));
         self.wake(id);
-        true
+        Connection { server: id, incarnation, outbox }
     }
 
     /// Sends the client's next request, if it has one.
@@ -144,6 +147,9 @@ impl World {
     pub(crate) fn read_soon(&mut self, id: Id, outbox: OutboxId) {
         let incarnation = self.servers[id.0].incarnation;
         let is_his = |connection: &Connection| *connection == Connection { server: id, incarnation, outbox };
+        if self.administrator.connection.as_ref().is_some_and(is_his) {
+            return self.administrator_reads_soon();
+        }
         let Some(which) = self.clients.iter().position(|client| client.connection.as_ref().is_some_and(is_his)) else {
             return;
         };
@@ -192,5 +198,6 @@ impl World {
                 client.disconnected(&mut self.ledger);
             }
         }
+        self.administrator.disconnected_from(id);
     }
 }

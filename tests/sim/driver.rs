@@ -1,15 +1,15 @@
 //! What the shell of a server does: starts, turns of the driver, and the work of the disk threads.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate::durable::{Recovered, recover};
 use quorate_replica::{
-    ClientInput, Config, Delivery, DiskInput, DiskOp, Effects, Hint, Input, Outbox, SnapshotOp, limits,
+    ClientInput, Config, Delivery, DiskInput, DiskOp, Effects, Halted, Hint, Input, Outbox, SnapshotOp, limits,
 };
 use quorate_storage::sim::{Crash, Faults};
 use quorate_storage::{Options, Standing};
-use quorate_types::{Op, OutboxId, Request, Role, ServerId, Status};
-use quorate_zab::{Member, MemberRole, Members, Output};
+use quorate_types::{Op, OutboxId, Request, Role, ServerId, Status, Zxid};
+use quorate_zab::{Halt, Member, MemberRole, Members, Output};
 
 use super::server::{Aside, Id, InboxLanes, Process};
 use super::world::{Event, World};
@@ -38,7 +38,7 @@ impl World {
             Options { segment_bytes: swarm.segment_bytes, snapshot_flush_bytes: 20_000, ..Options::default() };
         let incarnation = self.servers[id.0].incarnation;
         let config = {
-            let (swarm, founding) = (swarm.clone(), founding(swarm.voters, swarm.observers));
+            let (swarm, founding) = (swarm.clone(), self.told_of(id));
             move |server, cluster| Config {
                 founding,
                 hash_seed: incarnation,
@@ -89,13 +89,33 @@ impl World {
             lagged: Vec::new(),
             aside: Aside::Free,
             offered: BTreeMap::new(),
+            members: BTreeSet::new(),
             // No two processes of a server share one: a txn may still name what an earlier one has opened.
             next_outbox: incarnation << 32,
         });
         self.note(found.last.zxid.0);
         self.ledger.sessions.led_by_another(id, false, now.monotonic_ms);
+        self.note_members(id);
         self.turn(id, true);
         self.check_links_of(id);
+    }
+
+    /// Whom a server is told of when it is started. One without a memory is told of the present ensemble, and takes part.
+    fn told_of(&self, id: Id) -> Members {
+        if self.servers[id.0].standing == Standing::Voter {
+            return founding(self.swarm.voters, self.swarm.observers);
+        }
+        let mut members = self.ledger.history.present_members();
+        let member = || Member { role: MemberRole::Participant, address: bytes::Bytes::new() };
+        members.servers.entry(id.server()).or_insert_with(member);
+        Members { version: Zxid::ZERO, ..members }
+    }
+
+    /// The servers with which one keeps a link may be others.
+    fn note_members(&mut self, id: Id) {
+        if let Some(process) = &mut self.servers[id.0].process {
+            process.members = process.replica.members().into_keys().map(Id::of).collect();
+        }
     }
 
     fn start_failed(&mut self, id: Id, error: &str) {
@@ -264,7 +284,7 @@ impl World {
             self.ledger.sessions.submitted(id, op, leads, now.monotonic_ms);
         }
         if let Some(halted) = effects.halted {
-            panic!("Divergence: {} stops with {halted:?}", id.server());
+            return self.halted(id, halted);
         }
         self.submit(id, &mut effects);
         for output in effects.peers.drain(..) {
@@ -280,10 +300,29 @@ impl World {
         }
     }
 
+    /// ConfigSafety: a server is let go when a configuration without it is final, and not before.
+    fn halted(&mut self, id: Id, halted: Halted) {
+        let Halted::Agreement(Halt::Removed { version }) = halted else {
+            panic!("Divergence: {} stops with {halted:?}", id.server());
+        };
+        let history = &self.ledger.history;
+        let names = history.members_of(version).is_none_or(|members| members.servers.contains_key(&id.server()));
+        assert!(!names, "ConfigSafety: {} is let go by {version:?}, which names it", id.server());
+        self.count("servers let go");
+        self.crash_as(id, Crash::Process);
+        // Whoever starts it again has a learner, and may make it a member again.
+        self.server(id).is_retired = self.is_peace;
+        let in_us = self.chances.faults.below(3_000_000);
+        self.schedule(in_us, None, Event::Start(id));
+    }
+
     /// Tells those who want to know when a server gets another role.
     fn note_role(&mut self, id: Id, status: &Status) {
         let leads = status.role == Role::Leading && status.leader == id.server();
         let led_by = status.leader;
+        if leads {
+            self.ledger.administration.leads(led_by);
+        }
         if self.servers[id.0].led_by != led_by {
             self.servers[id.0].led_by = led_by;
             let now_ms = self.now_of(id).monotonic_ms;
@@ -474,7 +513,10 @@ impl World {
                 }
             }
             Output::ReceiveSnapshot { connection, from, base } => self.fetch(id, connection, Id::of(from), base),
-            Output::MembersChanged => {}
+            Output::MembersChanged => {
+                self.note_members(id);
+                self.check_links_of(id);
+            }
             other => panic!("{other:?} is nothing for the links"),
         }
     }
@@ -489,7 +531,7 @@ fn synced(input: &DiskInput) -> Option<u64> {
 }
 
 /// Whom the ensemble begins with.
-fn founding(voters: usize, observers: usize) -> Members {
+pub(crate) fn founding(voters: usize, observers: usize) -> Members {
     let mut members = Members::founding((0..voters).map(|id| Id(id).server()));
     for id in voters..voters + observers {
         let observer = Member { role: MemberRole::Observer, address: bytes::Bytes::new() };

@@ -2,7 +2,8 @@
 
 use quorate_storage::sim::Faults;
 use quorate_storage::{Salt, SimDisk, Standing, Storage};
-use quorate_zab::ConnectionId;
+use quorate_types::ServerId;
+use quorate_zab::{Configs, ConnectionId};
 
 use super::server::Id;
 use super::world::{CLUSTER, Event, World};
@@ -143,10 +144,14 @@ impl World {
     /// A disk is lost: at most one voter's at a time, and only while the others are enough, since more could not be
     /// recovered by anybody.
     fn wipe_if_allowed(&mut self, id: Id) {
-        let voters = self.swarm.voters;
-        let all_trusted = self.servers[..voters].iter().all(|server| server.standing == Standing::Voter);
-        let is_voter = id.0 < voters;
-        if is_voter && (!all_trusted || (voters - 1) * 2 <= voters) || !self.is_running(id) {
+        let live = self.ledger.history.live_configs();
+        let is_trusted = |server: ServerId| self.servers[Id::of(server).0].standing == Standing::Voter;
+        let is_enough = |configs: &Configs| {
+            let is_one = configs.pending().is_none();
+            is_one && configs.voters().all(is_trusted) && configs.is_quorum(|server| server != id.server())
+        };
+        let is_voter = live.iter().any(|configs| configs.is_voter(id.server()));
+        if is_voter && !live.iter().all(|configs| is_enough(configs)) || !self.is_running(id) {
             return;
         }
         self.note_cell(id, "disk lost");

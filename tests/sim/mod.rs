@@ -12,6 +12,7 @@
 //! | `server`, `driver` | a machine with its process; what the shell of a server does |
 //! | `network`, `wires`, `transfer` | sessions and links; what travels on them; snapshots from one server to another |
 //! | `clients`, `connections` | who writes, reads and watches, at one server after another |
+//! | `administrator` | who changes the members, and who is to lead |
 //! | `faults`, `coverage` | what goes wrong; what was hit by it |
 //! | `peace` | what has to come to pass when nothing goes wrong any more |
 //! | `invariants` | what has to hold, and where each of it is checked |
@@ -21,6 +22,7 @@
 //! `QUORATE_SIM_SEED=n` runs one seed and prints its trace; `QUORATE_SIM_SEEDS=n` runs so many,
 //! `QUORATE_SIM_FIRST=n` from this one on.
 
+mod administrator;
 mod clients;
 mod connections;
 mod coverage;
@@ -40,7 +42,7 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use quorate_tests::report;
@@ -52,6 +54,9 @@ const SEEDS: u64 = 2_000;
 
 /// So many seeds run side by side.
 const THREADS: usize = 2;
+
+/// When so many seeds have failed, there is enough to look at.
+const FAILURES_MAX: usize = 20;
 
 /// What has to happen in a usual run: a fault that never happened was not survived.
 const COLD: &[&str] = &[
@@ -70,43 +75,49 @@ const COLD: &[&str] = &[
     "one way x leading",
     "pause x leading",
     "clients left in silence",
+    "members changed",
+    "newcomers who vote",
+    "servers let go",
+    "leadership handed over",
 ];
 
 fn repro(seed: u64) -> String {
     format!("QUORATE_SIM_SEED={seed} cargo test -p quorate-tests --test main -- sim:: --nocapture")
 }
 
-/// Runs a seed. A second time as well, if it is to be compared with itself.
-fn run(seed: u64, times: usize) -> Outcome {
-    let runs = || {
+/// Runs a seed twice, and compares that. What it fails with, if it does.
+fn run(seed: u64) -> Result<Outcome, String> {
+    let twice = || {
         let first = World::new(seed, false).run();
-        for _ in 1..times {
-            assert_eq!(World::new(seed, false).run(), first, "Deterministic: seed {seed} does not do the same again");
-        }
+        assert_eq!(World::new(seed, false).run(), first, "Deterministic: seed {seed} does not do the same again");
         first
     };
-    match catch_unwind(AssertUnwindSafe(runs)) {
-        Ok(outcome) => outcome,
-        Err(panic) => {
-            eprintln!("seed {seed} failed; repeat it with\n  {}", repro(seed));
-            std::panic::resume_unwind(panic)
-        }
-    }
+    catch_unwind(AssertUnwindSafe(twice)).map_err(|panic| {
+        eprintln!("seed {seed} failed; repeat it with\n  {}", repro(seed));
+        failure_of(&*panic)
+    })
 }
 
-/// Runs seeds side by side, each twice. Returns what they have done, in the order of the seeds, and how many seconds of
-/// a processor that took. Of those that fail the first counts.
-fn run_all(seeds: &[u64]) -> (Vec<Outcome>, f64) {
-    let (next, has_failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+/// The beginning of what a run fails with, which names the invariant.
+fn failure_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = text.unwrap_or("?").lines().next().unwrap_or_default();
+    text.trim_start_matches("assertion `left == right` failed: ").chars().take(110).collect()
+}
+
+/// Runs seeds side by side, until too many of them fail. Returns what each of them has done, in the order of the seeds, and
+/// how many seconds of a processor that took.
+fn run_all(seeds: &[u64]) -> (Vec<(u64, Result<Outcome, String>)>, f64) {
+    let (next, failures) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {
         let (mut done, before) = (Vec::new(), processor_seconds());
-        while !has_failed.load(Ordering::Relaxed)
+        while failures.load(Ordering::Relaxed) < FAILURES_MAX
             && let index = next.fetch_add(1, Ordering::Relaxed)
             && let Some(seed) = seeds.get(index)
         {
-            let result = catch_unwind(|| run(*seed, 2));
-            has_failed.fetch_or(result.is_err(), Ordering::Relaxed);
-            done.push((index, result));
+            let result = run(*seed);
+            failures.fetch_add(usize::from(result.is_err()), Ordering::Relaxed);
+            done.push((index, (*seed, result)));
         }
         (done, processor_seconds() - before)
     };
@@ -117,8 +128,7 @@ fn run_all(seeds: &[u64]) -> (Vec<Outcome>, f64) {
     let seconds = finished.iter().map(|(_, seconds)| seconds).sum();
     let mut done: Vec<_> = finished.into_iter().flat_map(|(done, _)| done).collect();
     done.sort_by_key(|(index, _)| *index);
-    let outcomes = done.into_iter().map(|(_, result)| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-    (outcomes.collect(), seconds)
+    (done.into_iter().map(|(_, done)| done).collect(), seconds)
 }
 
 /// What this thread has used of a processor so far, where the system says so; otherwise what has passed.
@@ -143,7 +153,15 @@ fn an_ensemble_loses_nothing_and_goes_on_whatever_fails() {
     let first = number("QUORATE_SIM_FIRST").unwrap_or(0);
     let all: Vec<u64> = past::SEEDS.iter().map(|(seed, _)| *seed).chain(first..first + seeds).collect();
     let began = Instant::now();
-    let (outcomes, seconds) = run_all(&all);
+    let (done, seconds) = run_all(&all);
+    let (mut outcomes, mut failed) = (Vec::new(), Vec::new());
+    for (seed, result) in done {
+        match result {
+            Ok(outcome) => outcomes.push(outcome),
+            Err(failure) => failed.push(format!("seed {seed}: {failure}")),
+        }
+    }
+    assert!(failed.is_empty(), "these have failed:\n{}", failed.join("\n"));
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     let simulated_ms: u64 = outcomes.iter().map(|outcome| outcome.simulated_ms).sum();
     for (name, count) in outcomes.into_iter().flat_map(|outcome| outcome.counts) {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use quorate_types::mutation::put_in;
 
-use super::THREADS;
 use super::world::World;
+use super::{THREADS, failure_of};
 
 /// So many seeds may pass before an error is found.
 const SEEDS_MAX: u64 = 20_000;
@@ -45,10 +45,7 @@ const RARE: &[(&str, &str)] = &[
 
 /// What the run of a seed fails with.
 fn failure(seed: u64) -> Option<String> {
-    let panic = catch_unwind(AssertUnwindSafe(|| World::new(seed, false).run())).err()?;
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    let text = text.unwrap_or("?").lines().next().unwrap_or_default();
-    Some(text.trim_start_matches("assertion `left == right` failed: ").chars().take(110).collect())
+    catch_unwind(AssertUnwindSafe(|| World::new(seed, false).run())).err().map(|panic| failure_of(&*panic))
 }
 
 /// The first seed that fails.

@@ -2,10 +2,13 @@
 //! comes to the same state, every request is answered, every session that is silent ends, and no write that was
 //! acknowledged is missing.
 
+use std::collections::BTreeMap;
+
 use quorate_storage::Standing;
 use quorate_storage::sim::Faults;
-use quorate_types::{Role, ServerId, Status, Zxid};
+use quorate_types::{MemberRole, MembersChange, Op, Reply, Role, ServerId, Status, Zxid};
 
+use super::administrator::new_member;
 use super::invariants::judged::Judged;
 use super::server::Id;
 use super::world::{Event, World};
@@ -40,12 +43,16 @@ impl World {
     pub(crate) fn make_peace(&mut self) {
         self.is_peace = true;
         self.say(|| "peace".to_owned());
-        let core = self.choose_core();
+        let Some(core) = self.choose_core() else {
+            // A server was to vote and lost its disk at the same moment: nobody can go on, and nobody should.
+            return self.count("ended without a quorum");
+        };
         for id in self.ids() {
             let faults = Faults { capacity_bytes: u64::MAX, ..self.quiet_disk() };
             self.servers[id.0].disk.set_faults(faults);
             self.server(id).paused_until_us = 0;
-            if self.servers[id.0].stop_at.take().is_some() || !core.contains(&id) {
+            let is_stopped = self.servers[id.0].stop_at.take().is_some();
+            if is_stopped || !core.contains(&id) || self.knows_too_little(id) {
                 self.crash(id);
             }
             self.server(id).is_retired = !core.contains(&id);
@@ -67,8 +74,11 @@ impl World {
             world.clients.iter().all(|client| client.outstanding() == 0)
         });
         self.must("servers without a memory", LIMIT_MS, |world| {
-            core.iter().all(|id| world.servers[id.0].standing == Standing::Voter || id.0 >= world.swarm.voters)
+            let members = world.ledger.history.final_members();
+            let is_trusted = |id: &Id| world.servers[id.0].standing == Standing::Voter;
+            core.iter().all(|id| is_trusted(id) || !members.is_voter(id.server()))
         });
+        self.administer_in_peace();
         self.probe_all();
         self.pass(SILENCE_MS * 1000);
         self.must("sessions that are silent", SESSIONS_MS, |world| {
@@ -89,6 +99,65 @@ impl World {
         self.examine();
     }
 
+    /// Members change once more, to such as can vote; nothing changes when the same is asked for again; and whoever of them
+    /// is asked to leads.
+    fn administer_in_peace(&mut self) {
+        if self.swarm.administration.every_ms == 0 {
+            return;
+        }
+        let op = self.possible_members();
+        let members = match self.must_administer(&op) {
+            Reply::Reconfigured(members) => members,
+            other => panic!("AdminTruth: {other:?}"),
+        };
+        let before = self.ledger.history.newest_version();
+        let again = self.must_administer(&op);
+        assert_eq!(again, Reply::Reconfigured(members.clone()), "AdminTruth: the same was asked for again");
+        assert_eq!(
+            self.ledger.history.newest_version(),
+            before,
+            "AdminTruth: asking for the same again changed something"
+        );
+        let voters: Vec<ServerId> = members.voters().collect();
+        let target = voters[self.chances.faults.below(voters.len() as u64) as usize];
+        self.must_administer(&Op::TransferLeadership { target: Some(target) });
+    }
+
+    /// Servers that run, of whom those who vote have to be trusted.
+    fn possible_members(&mut self) -> Op {
+        let running: Vec<Id> = self.ids().into_iter().filter(|id| !self.servers[id.0].is_retired).collect();
+        let mut members = BTreeMap::new();
+        for id in &running {
+            let is_trusted = self.servers[id.0].standing == Standing::Voter;
+            match self.chances.faults.below(4) {
+                0 => {}
+                1 => drop(members.insert(id.server(), new_member(MemberRole::Observer))),
+                _ if is_trusted => drop(members.insert(id.server(), new_member(MemberRole::Participant))),
+                _ => {}
+            }
+        }
+        if members.values().all(|member| member.role == MemberRole::Observer) {
+            let trusted = running.iter().find(|id| self.servers[id.0].standing == Standing::Voter);
+            let trusted = trusted.expect("a quorum of the present voters is trusted");
+            members.insert(trusted.server(), new_member(MemberRole::Participant));
+        }
+        Op::Reconfigure { change: MembersChange::Whole(members), if_version: None }
+    }
+
+    /// What somebody asks for in peace is done, sooner or later.
+    fn must_administer(&mut self, op: &Op) -> Reply {
+        self.administrator_leaves();
+        self.must("nothing is done for the administrator", LIMIT_MS, |world| {
+            match &world.administrator.answer {
+                Some(Ok(_)) => return true,
+                _ if world.administrator.asked.is_some() => {}
+                _ => world.ask_as_administrator(op.clone()),
+            }
+            false
+        });
+        self.administrator.answer.take().and_then(Result::ok).expect("it was just looked at")
+    }
+
     /// FullDisk: all disks fill up, and are emptied again: soon after that, writes are accepted. That none was lost which was
     /// accepted before, and that none was made which was refused, shows in the end.
     fn outlive_full_disks(&mut self) {
@@ -107,26 +176,48 @@ impl World {
     }
 
     /// Servers that are enough, and some others: those that have to be enough all remember what they have promised.
-    fn choose_core(&mut self) -> Vec<Id> {
+    /// `None` if there are not so many.
+    fn choose_core(&mut self) -> Option<Vec<Id>> {
+        let live = self.ledger.history.live_configs();
+        let is_trusted = |id: &Id| self.servers[id.0].standing == Standing::Voter;
+        let is_voter = |id: &Id| live.iter().any(|configs| configs.is_voter(id.server()));
+        let is_enough =
+            |core: &[Id]| live.iter().all(|configs| configs.is_quorum(|server| core.contains(&Id::of(server))));
+        let mut core: Vec<Id> = self.ids().into_iter().filter(|id| is_trusted(id) && is_voter(id)).collect();
+        if !is_enough(&core) {
+            // Unless the ensemble has not begun: then it begins with all of its voters.
+            return (self.ledger.history.last() == Zxid::ZERO).then(|| self.ids());
+        }
         if self.chances.faults.coin() {
-            return self.ids();
+            return Some(self.ids());
         }
-        let voters = self.swarm.voters;
-        let trusted = |id: &Id| self.servers[id.0].standing == Standing::Voter && id.0 < voters;
-        let mut core: Vec<Id> = self.ids().into_iter().filter(trusted).collect();
-        if core.len() <= voters / 2 {
-            // The ensemble has not begun, and begins with all of its voters.
-            return self.ids();
-        }
-        while core.len() > voters / 2 + 1 {
-            core.remove(self.chances.faults.below(core.len() as u64) as usize);
+        let mut left = core.len();
+        while left > 0 {
+            let out = core.remove(self.chances.faults.below(left as u64) as usize);
+            left -= 1;
+            if !is_enough(&core) {
+                // The last one, at which nobody looks again.
+                core.push(out);
+            }
         }
         for id in self.ids() {
-            if !core.contains(&id) && self.chances.faults.below(3) == 0 {
+            if !core.contains(&id) && self.chances.faults.below(3) == 0 && self.finds(id, &core) {
                 core.push(id);
             }
         }
-        core
+        Some(core)
+    }
+
+    /// Whether a server knows somebody of these, or is known to him.
+    fn finds(&self, id: Id, core: &[Id]) -> bool {
+        let history = &self.ledger.history;
+        let knows = |one: Id, other: Id| history.configs_of(one).is_member(other.server());
+        self.servers[id.0].standing == Standing::Amnesiac || core.iter().any(|one| knows(*one, id) || knows(id, *one))
+    }
+
+    /// Whether a server may be told of an ensemble that is no more: whoever starts it again says what has become of that.
+    fn knows_too_little(&self, id: Id) -> bool {
+        self.servers[id.0].standing == Standing::Amnesiac && self.swarm.administration.every_ms > 0
     }
 
     fn must(&mut self, otherwise: &str, ms: u64, done: impl FnMut(&mut World) -> bool) {
@@ -197,6 +288,7 @@ impl World {
         }
         assert!(last > Zxid::ZERO && self.ledger.history.last_acknowledged() <= last);
         self.ledger.order.check();
+        self.ledger.administration.check(&self.ledger.history);
         for client in &self.clients {
             assert!(client.watching.running, "Liveness: a watch does not run in the end");
             client.watching.check(&changes);

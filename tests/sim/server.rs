@@ -1,6 +1,6 @@
 //! `Server`: one machine with its disk and clocks, and the process that runs on it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate::durable::{LogWork, SnapshotWork};
 use quorate_replica::{DiskOp, Effects, Hint, Input, Outbox, Replica, SnapshotOp};
@@ -86,6 +86,8 @@ pub(crate) struct Process {
     pub(crate) aside: Aside,
     /// Snapshots that may be fetched, by the connection to the learner.
     pub(crate) offered: BTreeMap<ConnectionId, Zxid>,
+    /// With whom it keeps a link.
+    pub(crate) members: BTreeSet<Id>,
     pub(crate) next_outbox: u64,
 }
 

@@ -28,6 +28,7 @@ pub(crate) struct Swarm {
     pub(crate) fill_every_ms: u64,
     /// How often a turn steps only some of what has arrived.
     pub(crate) partial_turns: Ppm,
+    pub(crate) administration: AdministrationSwarm,
 }
 
 /// What clients do.
@@ -88,6 +89,16 @@ pub(crate) struct ClockSwarm {
     pub(crate) jump_every_ms: u64,
 }
 
+/// What whoever runs the ensemble asks of it.
+#[derive(Clone, Debug)]
+pub(crate) struct AdministrationSwarm {
+    /// Servers that do not belong to the ensemble at first.
+    pub(crate) newcomers: usize,
+    pub(crate) every_ms: u64,
+    /// How often somebody else is to lead, instead of other servers being members.
+    pub(crate) transfers: Ppm,
+}
+
 fn pick(rng: &mut Rng, choices: &[u64]) -> u64 {
     choices[rng.below(choices.len() as u64) as usize]
 }
@@ -97,7 +108,8 @@ fn rarely(rng: &mut Rng, choices: &[u64]) -> u64 {
 }
 
 impl Swarm {
-    pub(crate) fn draw(rng: &mut Rng) -> Swarm {
+    /// What was thought of later draws from `later`, so that a seed whose `later` says nothing is what it was before.
+    pub(crate) fn draw(rng: &mut Rng, later: &mut Rng) -> Swarm {
         let voters = pick(rng, &[1, 1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 7]) as usize;
         let observers = if voters > 1 { pick(rng, &[0, 0, 0, 1, 1, 2, 3]) as usize } else { 0 };
         Swarm {
@@ -126,11 +138,17 @@ impl Swarm {
             },
             fill_every_ms: if rng.below(4) == 0 { pick(rng, &[2_000, 10_000]) } else { 0 },
             partial_turns: rarely(rng, &[100_000, 500_000]) as Ppm,
+            administration: AdministrationSwarm::draw(later),
         }
     }
 
-    pub(crate) fn servers(&self) -> usize {
+    /// Those whom the ensemble begins with.
+    pub(crate) fn founders(&self) -> usize {
         self.voters + self.observers
+    }
+
+    pub(crate) fn servers(&self) -> usize {
+        self.founders() + self.administration.newcomers
     }
 }
 
@@ -199,6 +217,17 @@ impl CrashSwarm {
             all_every_ms: if rng.below(4) == 0 { 6_000 } else { 0 },
             down_ms: pick(rng, &[50, 1_000, 4_000]),
             wipe_every_ms: rarely(rng, &[1_500, 6_000]),
+        }
+    }
+}
+
+impl AdministrationSwarm {
+    fn draw(rng: &mut Rng) -> AdministrationSwarm {
+        let every_ms = rarely(rng, &[300, 1_000, 3_000]);
+        AdministrationSwarm {
+            newcomers: if every_ms > 0 { pick(rng, &[0, 1, 2, 3]) as usize } else { 0 },
+            every_ms,
+            transfers: pick(rng, &[0, 300_000, 1_000_000]) as Ppm,
         }
     }
 }

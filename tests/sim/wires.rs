@@ -54,6 +54,11 @@ impl World {
         if !self.is_running(from) {
             return;
         }
+        if !self.keeps_link(from, to) {
+            // Whoever gives a link up need not be told.
+            self.network.links_up.remove(&(from, to));
+            return;
+        }
         let incarnation = self.servers[to.0].incarnation;
         let is_up = self.is_running(to) && self.network.passes_both_ways(from, to);
         let was_up = self.network.links_up.get(&(from, to)).copied();
@@ -67,8 +72,14 @@ impl World {
         }
     }
 
+    fn keeps_link(&self, from: Id, to: Id) -> bool {
+        self.servers[from.0].process.as_ref().is_some_and(|process| process.members.contains(&to))
+    }
+
+    /// On the link to the other server; or on that server's own link, if this one keeps none with it.
     pub(crate) fn notify(&mut self, from: Id, to: Id, notification: Notification) {
-        if self.network.links_up.contains_key(&(from, to)) {
+        let link = if self.keeps_link(from, to) { (from, to) } else { (to, from) };
+        if self.network.links_up.contains_key(&link) {
             let in_us = self.latency_us(from, to);
             let notification = Box::new(notification);
             self.schedule(in_us, Some(to), Event::Notified { from, to, notification });

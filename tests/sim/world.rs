@@ -4,11 +4,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use quorate_storage::sim::{Faults, Rng};
-use quorate_storage::{Salt, SimDisk, Standing, Storage};
+use quorate_storage::{Options, Salt, SimDisk, Standing, Storage};
 use quorate_types::{ClusterId, Now, OutboxId, ServerId, Zxid};
 use quorate_zab::{ConnectionId, Notification};
 
+use super::administrator::Administrator;
 use super::clients::Client;
+use super::driver::founding;
 use super::faults::Fault;
 use super::invariants::Ledger;
 use super::network::Network;
@@ -47,6 +49,8 @@ pub(crate) enum Event {
     Transfer(Box<Transfer>),
     Act(usize),
     Read(usize),
+    Administer,
+    AdministratorReads,
     Gone(Id, OutboxId),
     Fault(Fault),
 }
@@ -97,6 +101,7 @@ pub(crate) struct World {
     pub(crate) servers: Vec<Server>,
     pub(crate) network: Network,
     pub(crate) clients: Vec<Client>,
+    pub(crate) administrator: Administrator,
     pub(crate) ledger: Ledger,
     pub(crate) is_peace: bool,
     /// Clients send nothing new.
@@ -110,7 +115,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(seed: u64, verbose: bool) -> World {
         let mut rng = Rng::new(seed);
-        let swarm = Swarm::draw(&mut rng);
+        let mut later = Rng::new(!seed);
+        let swarm = Swarm::draw(&mut rng, &mut later);
         if verbose {
             println!("{swarm:#?}");
         }
@@ -128,7 +134,8 @@ impl World {
             servers,
             network: Network::default(),
             clients,
-            ledger: Ledger::new(swarm.voters, swarm.servers()),
+            administrator: Administrator::new(Rng::new(later.next_u64())),
+            ledger: Ledger::new(founding(swarm.voters, swarm.observers), swarm.servers()),
             is_peace: false,
             is_quiet: false,
             events: BinaryHeap::new(),
@@ -144,6 +151,7 @@ impl World {
         for client in 0..world.clients.len() {
             world.schedule(300_000, None, Event::Act(client));
         }
+        world.administer_later();
         world
     }
 
@@ -158,6 +166,8 @@ impl World {
         add("unknown", self.ledger.writes.unknown);
         add("reads compared", self.ledger.reads.checked);
         add("expired sessions", self.ledger.sessions.expired);
+        add("members changed", self.ledger.administration.changed);
+        add("leadership handed over", self.ledger.administration.handed_over);
         add("resumed watches", self.clients.iter().map(|client| client.watching.resumed).sum());
         add("compacted watches", self.clients.iter().map(|client| client.watching.compacted).sum());
         add("events", self.events_so_far);
@@ -254,6 +264,8 @@ impl World {
             Event::Transfer(transfer) => self.transfer(*transfer),
             Event::Act(client) => self.client_acts(client),
             Event::Read(client) => self.client_reads(client),
+            Event::Administer => self.administer(),
+            Event::AdministratorReads => self.administrator_reads(),
             Event::Gone(id, outbox) => self.client_gone(id, incarnation, outbox),
             Event::Fault(fault) => self.strike(fault),
         }
@@ -286,8 +298,9 @@ impl World {
 fn make_server(id: Id, standing: Standing, swarm: &Swarm, rng: &mut Rng) -> Server {
     let quiet = Faults { write_error: 0, sync_error: 0, ..swarm.disk.clone() };
     let disk = SimDisk::new(rng.next_u64(), quiet);
-    Storage::initialize(disk.clone(), CLUSTER, id.server(), standing, Salt(rng.next_u64()))
-        .expect("a new disk can be initialized");
+    let salt = Salt(rng.next_u64());
+    let standing = if id.0 < swarm.founders() { standing } else { Standing::New };
+    Storage::initialize(disk.clone(), CLUSTER, id.server(), standing, salt).expect("a new disk can be initialized");
     disk.set_faults(swarm.disk.clone());
     let drift = u64::from(swarm.clocks.drift);
     let clock = Clock {

@@ -1,13 +1,14 @@
 //! LogContinuity, LogMatching, LeaderUnique, EpochMonotone, PrefixConsistency, CommitTruth, AckTruth, NoCommittedTruncation,
-//! AppliedBound, Digest: all servers have one history, what was acknowledged is durable with a quorum and stays there,
-//! and the state at a zxid is the same wherever and whenever it is reached.
+//! AppliedBound, ConfigSafety, Digest: all servers have one history, what was acknowledged is durable with a quorum of
+//! every configuration that counts and stays there, and the state at a zxid is the same wherever and whenever it is reached.
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use quorate_replica::DiskOp;
 use quorate_storage::Standing;
-use quorate_types::{Change, Epoch, Frame, FrameKind, ServerId, Status, Txn, Zxid};
-use quorate_zab::{Message, Promise};
+use quorate_types::{Change, Epoch, Frame, FrameKind, Members, ServerId, Status, Txn, Zxid};
+use quorate_zab::{Configs, Message, Promise};
 
 use crate::sim::server::Id;
 
@@ -15,8 +16,16 @@ use crate::sim::server::Id;
 struct Record {
     frame: Frame,
     prev: Zxid,
-    /// A bit for each server that had it durably at some time while it was a voter in good standing.
+    /// A bit for each server that had it durably at some time while it could be trusted.
     held: u32,
+    /// The configurations that are active from this record on.
+    configs: Rc<Configs>,
+}
+
+impl Record {
+    fn is_held_by_quorum_of(&self, configs: &Configs) -> bool {
+        configs.is_quorum(|server| self.held & (1 << Id::of(server).0) != 0)
+    }
 }
 
 /// What one server has, as far as what it asked of its disk and what that has reported say.
@@ -34,7 +43,9 @@ struct Copy {
 
 /// The one history of the ensemble, and every server's part of it.
 pub(crate) struct History {
-    voters: usize,
+    founding: Rc<Configs>,
+    /// The records that have ended a joint phase, by the version of what they have made final.
+    finals: BTreeMap<Zxid, Rc<Configs>>,
     records: HashMap<Zxid, Record>,
     /// What some server has applied, in order.
     committed: Vec<Zxid>,
@@ -47,9 +58,10 @@ pub(crate) struct History {
 }
 
 impl History {
-    pub(crate) fn new(voters: usize, servers: usize) -> History {
+    pub(crate) fn new(founding: Members, servers: usize) -> History {
         History {
-            voters,
+            founding: Rc::new(Configs::of(founding)),
+            finals: BTreeMap::new(),
             records: HashMap::new(),
             committed: Vec::new(),
             leaders: BTreeMap::new(),
@@ -89,13 +101,104 @@ impl History {
         let prev_chain = self.records.get(&prev).map_or(0, |record| record.frame.chain());
         assert!(frame.continues(prev, prev_chain), "LogContinuity: {id:?} logs {zxid:?} after {prev:?}");
         log.push(zxid);
-        let record = self.records.entry(zxid).or_insert_with(|| Record { frame: frame.clone(), prev, held: 0 });
-        assert_eq!(record.frame.chain(), frame.chain(), "LogMatching: {id:?} logs another {zxid:?}");
+        match self.records.get(&zxid) {
+            Some(known) => assert_eq!(known.frame.chain(), frame.chain(), "LogMatching: {id:?} logs another {zxid:?}"),
+            None => {
+                let configs = self.configs_after(prev, frame);
+                self.records.insert(zxid, Record { frame: frame.clone(), prev, held: 0, configs });
+            }
+        }
         if frame.kind() == FrameKind::Marker {
             let leader = ServerId(frame.payload()[0]);
             let first = *self.leaders.entry(zxid.epoch()).or_insert(leader);
             assert_eq!(first, leader, "LeaderUnique: two leaders of {:?}", zxid.epoch());
         }
+    }
+
+    /// ConfigSafety: the two records of a change alternate, the first really changes something and is committed when the
+    /// second is written, and the second says the same as the first. Returns what is active after a record.
+    fn configs_after(&mut self, prev: Zxid, frame: &Frame) -> Rc<Configs> {
+        let (zxid, before) = (frame.zxid(), self.configs_at(prev));
+        let Some(after) = before.after(frame) else { return before };
+        let after = Rc::new(after);
+        match frame.kind() {
+            FrameKind::Reconfig => {
+                let (newest, pending) = (before.newest(), after.pending().expect("it was just added"));
+                assert!(before.pending().is_none(), "ConfigSafety: {zxid:?} begins a change within another one");
+                assert_eq!(pending.version, zxid, "ConfigSafety: of the change at {zxid:?}");
+                let is_new = newest.is_none_or(|newest| newest.servers != pending.servers);
+                assert!(is_new, "ConfigSafety: {zxid:?} changes nothing");
+            }
+            FrameKind::ConfigFinal => {
+                assert_eq!(before.pending(), after.newest(), "ConfigSafety: {zxid:?} ends another change");
+                let version = after.newest().expect("there is one").version;
+                let is_committed = self.records[&version].is_held_by_quorum_of(&self.records[&version].configs);
+                assert!(is_committed, "ConfigSafety: {zxid:?} ends a change that is not committed");
+                self.finals.insert(version, Rc::clone(&after));
+            }
+            FrameKind::Marker => assert_eq!(before, after, "ConfigSafety: the marker {zxid:?} names another ensemble"),
+            FrameKind::Txn => unreachable!("a txn changes no configuration"),
+        }
+        after
+    }
+
+    fn configs_at(&self, zxid: Zxid) -> Rc<Configs> {
+        Rc::clone(self.records.get(&zxid).map_or(&self.founding, |record| &record.configs))
+    }
+
+    /// What a server's log ends with.
+    pub(crate) fn configs_of(&self, id: Id) -> Rc<Configs> {
+        self.configs_at(self.copies[id.0].log.last().copied().unwrap_or(Zxid::ZERO))
+    }
+
+    /// The configurations by which anybody may still decide: those at the ends of all logs, but for those that a later
+    /// one, which is final, has taken the place of.
+    pub(crate) fn live_configs(&self) -> Vec<Rc<Configs>> {
+        let version = self.final_members().version;
+        let mut live = vec![self.configs_at(self.last())];
+        for id in (0..self.copies.len()).map(Id) {
+            let configs = self.configs_of(id);
+            if configs.newest().is_some_and(|newest| newest.version >= version) && !live.contains(&configs) {
+                live.push(configs);
+            }
+        }
+        live
+    }
+
+    /// The configuration that is committed to be the only one, as far as anybody has applied that.
+    pub(crate) fn final_members(&self) -> Members {
+        self.configs_at(self.last()).present().expect("an ensemble has members").clone()
+    }
+
+    /// Everybody who belongs to the ensemble, or is about to.
+    pub(crate) fn present_members(&self) -> Members {
+        let configs = self.configs_at(self.last());
+        Members { servers: configs.servers(), ..configs.newest().expect("an ensemble has members").clone() }
+    }
+
+    /// What a version stands for, if anybody has ever logged it.
+    pub(crate) fn members_of(&self, version: Zxid) -> Option<&Members> {
+        match version {
+            Zxid::ZERO => self.founding.newest(),
+            _ => self.records.get(&version)?.configs.pending().filter(|members| members.version == version),
+        }
+    }
+
+    /// The newest version that anybody has ever logged.
+    pub(crate) fn newest_version(&self) -> Zxid {
+        let newest = self.copies.iter().filter_map(|copy| self.records.get(copy.log.last()?)?.configs.newest());
+        newest.map(|members| members.version).max().unwrap_or(Zxid::ZERO)
+    }
+
+    /// Whether a change is committed and final.
+    pub(crate) fn is_final(&self, version: Zxid) -> bool {
+        version <= self.final_members().version && self.finals.contains_key(&version) || version == Zxid::ZERO
+    }
+
+    /// The records of committed changes, in order.
+    pub(crate) fn reconfigs(&self) -> impl Iterator<Item = &Frame> {
+        let frames = self.committed.iter().map(|zxid| &self.records[zxid].frame);
+        frames.filter(|frame| frame.kind() == FrameKind::Reconfig)
     }
 
     /// What follows `after` goes from a server's log.
@@ -122,7 +225,7 @@ impl History {
 
     /// Notes what a server has durably, as far as it counts.
     fn hold(&mut self, id: Id, standing: Standing) {
-        if standing != Standing::Voter || id.0 >= self.voters {
+        if standing != Standing::Voter {
             return;
         }
         let (copy, bit) = (&self.copies[id.0], 1 << id.0);
@@ -151,7 +254,10 @@ impl History {
                 Some(known) => assert_eq!(known, zxid, "PrefixConsistency: {id:?} applies what others do not"),
                 None => {
                     let record = &self.records[zxid];
-                    let is_quorum = record.held.count_ones() as usize * 2 > self.voters;
+                    // Once a change is final, what is not committed yet needs a quorum of the new configuration alone.
+                    let latest = record.configs.pending().and_then(|pending| self.finals.get(&pending.version));
+                    let is_quorum = record.is_held_by_quorum_of(&record.configs)
+                        || latest.is_some_and(|configs| record.is_held_by_quorum_of(configs));
                     assert!(is_quorum, "CommitTruth: {id:?} applies {zxid:?}, which is with {:b} only", record.held);
                     self.committed.push(*zxid);
                     new.push(record.frame.clone());

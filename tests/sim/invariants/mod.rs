@@ -2,7 +2,7 @@
 //!
 //! | invariant | where it is checked |
 //! | --- | --- |
-//! | LeaderUnique, EpochMonotone, PromiseTruth, LogContinuity, LogMatching, AckTruth, CommitTruth, PrefixConsistency, NoCommittedTruncation, AppliedBound, Digest | `history`, at every turn, on what the production storage has really kept |
+//! | LeaderUnique, EpochMonotone, PromiseTruth, LogContinuity, LogMatching, AckTruth, CommitTruth, PrefixConsistency, NoCommittedTruncation, AppliedBound, ConfigSafety, Digest | `history`, at every turn, on what the production storage has really kept |
 //! | Agreement, TotalOrder, Integrity, LocalPrimaryOrder, GlobalPrimaryOrder, CommittedNeverLost | they follow from one history whose every record was durable with a quorum, and from LogMatching: `history` |
 //! | SessionTable, Ephemerals, NoEarlyExpiry | `sessions` |
 //! | ReadYourWrites, MonotonicReads | `reads`, against every value that a znode had |
@@ -11,15 +11,16 @@
 //! | WatchOrder | `watching` |
 //! | AckedWrites, ErrorTruth | `writes`, in the end |
 //! | Linearizable | `judged`, by a judge who knows no zxids, which also judges errors |
+//! | AdminTruth | `administration`, at every answer to whoever changes the members or asks for another leader |
 //! | BoundedMemory, BoundedWork | the world, at every message and at every event |
 //! | NoCorruption | a start: no crash is taken for a disk that lies |
 //! | Liveness, Stability | `peace` |
 //! | no panic | a panic ends the run |
 //!
 //! Not here: PrimaryIntegrity, LeaderCompleteness and ProcessConsistency, which speak of what only agreement knows and
-//! which its own random walk holds it to; ConfigSafety, since nobody can ask a replica for another configuration yet;
-//! LeaseTruth, since there are no leases.
+//! which its own random walk holds it to; LeaseTruth, since there are no leases.
 
+pub(crate) mod administration;
 pub(crate) mod history;
 pub(crate) mod judged;
 pub(crate) mod order;
@@ -29,8 +30,9 @@ pub(crate) mod watching;
 pub(crate) mod writes;
 
 use quorate_replica::DiskOp;
-use quorate_types::{FrameKind, Status, Txn};
+use quorate_types::{FrameKind, Members, Status, Txn};
 
+use self::administration::Administration;
 use self::history::History;
 use self::judged::Judged;
 use self::order::Order;
@@ -47,17 +49,19 @@ pub(crate) struct Ledger {
     pub(crate) order: Order,
     pub(crate) writes: Writes,
     pub(crate) judged: Judged,
+    pub(crate) administration: Administration,
 }
 
 impl Ledger {
-    pub(crate) fn new(voters: usize, servers: usize) -> Ledger {
+    pub(crate) fn new(founding: Members, servers: usize) -> Ledger {
         Ledger {
-            history: History::new(voters, servers),
+            history: History::new(founding, servers),
             sessions: SessionLog::new(servers),
             reads: Reads::default(),
             order: Order::default(),
             writes: Writes::default(),
             judged: Judged::default(),
+            administration: Administration::default(),
         }
     }
 
