@@ -456,7 +456,9 @@ impl Replica {
             return self.end_outbox(outbox, Error::new(Code::Throttled, detail), out);
         }
         let bound = lane.session;
-        if request.session.is_none() && bound.is_some() {
+        // Whoever opens a session does so on nobody's behalf: the last one may have ended.
+        let is_opening = matches!(request.op, Op::OpenSession { .. });
+        if request.session.is_none() && bound.is_some() && !is_opening {
             request.session = self.tree.session(bound).map(|session| (bound, session.secret));
             if request.session.is_none() {
                 lane.expect(tag);
