@@ -17,6 +17,7 @@ use super::invariants::Ledger;
 use super::invariants::judged::Number;
 use super::invariants::watching::Watching;
 use super::invariants::writes::Write;
+use super::lines::Line;
 use super::server::Id;
 use super::swarm::ClientSwarm;
 
@@ -63,12 +64,17 @@ pub(crate) struct Client {
     pub(crate) rng: Rng,
     pub(crate) connection: Option<Connection>,
     pub(crate) is_read_due: bool,
+    pub(crate) line: Line,
     /// When it last heard anything, or had nothing to wait for.
     pub(crate) heard_us: u64,
     next_tag: u64,
     under_way: BTreeMap<u64, UnderWay>,
     /// It uses sessions: only then do its writes on one connection never come after those on the next.
     has_sessions: bool,
+    /// It asks to be the only one that speaks for its session.
+    attaches: bool,
+    /// It has been given a session just now.
+    pub(crate) is_eager: bool,
     session: Option<(SessionId, SessionSecret)>,
     /// It speaks for its session, on its present connection.
     is_attached: bool,
@@ -98,16 +104,19 @@ pub(crate) struct Shared<'a> {
 }
 
 impl Client {
-    pub(crate) fn new(id: u64, rng: Rng) -> Client {
+    pub(crate) fn new(id: u64, rng: Rng, attaches: bool) -> Client {
         Client {
             id,
             rng,
             connection: None,
             is_read_due: false,
+            line: Line::default(),
             heard_us: 0,
             next_tag: 1,
             under_way: BTreeMap::new(),
             has_sessions: id % 4 != 3,
+            attaches,
+            is_eager: false,
             session: None,
             is_attached: false,
             next_value: 1,
@@ -160,6 +169,7 @@ impl Client {
         assert!(self.connection.replace(connection).is_none(), "one connection at a time");
         self.heard_us = now_us;
         self.is_attached = false;
+        self.line = Line::default();
     }
 
     fn send(&mut self, sent: Sent, session: SessionId, at_least: Zxid, is_write: bool) -> Tag {
@@ -215,7 +225,12 @@ impl Client {
 
     /// Whether it may send what it likes: once it speaks for its session, if it has one at all.
     fn is_ready(&self) -> bool {
-        !self.has_sessions || (self.session.is_some() && self.is_attached)
+        !self.has_sessions || (self.session.is_some() && (self.is_attached || !self.attaches))
+    }
+
+    /// Whether nothing that it writes is overtaken by what it has written on another connection before.
+    pub(crate) fn is_protected(&self) -> bool {
+        self.has_sessions && self.attaches
     }
 
     /// What it sends before; nothing while it waits for the answer to that.
@@ -273,7 +288,7 @@ impl Client {
             }
             74..78 => (Sent::Other, Op::Touch, None),
             78..80 => (Sent::CloseSession, Op::CloseSession, None),
-            80..84 => (Sent::Other, self.multi(), None),
+            80..84 => (Sent::Other, self.multi(&format!("/shared/{}", self.id % 2)), None),
             84..86 => {
                 let path = Path::new("/m").unwrap();
                 (Sent::Other, Op::DeleteTree { path, max: 100 }, None)
@@ -313,7 +328,7 @@ impl Client {
     }
 
     /// Creates and deletes in one txn, with a guard that holds or not.
-    fn multi(&mut self) -> Op {
+    fn multi(&mut self, shared: &str) -> Op {
         let path = |name: &str| Path::new(format!("/m/{name}")).unwrap();
         let create = |path: Path| WriteOp::Create {
             path,
@@ -324,17 +339,21 @@ impl Client {
         };
         let name = self.rng.below(5).to_string();
         let own = self.fresh_name();
-        let mut ops = vec![
-            create(path(&format!("{name}-{own}"))),
-            WriteOp::SetData {
-                path: path(&name),
-                data: None,
-                precondition: Precondition::None,
-                create: Some(Acl::OPEN.entries()),
-            },
-        ];
-        if self.rng.coin() {
-            ops.push(WriteOp::Check { path: path(&name), precondition: Precondition::Version(3) });
+        let set = |path: Path| WriteOp::SetData {
+            path,
+            data: None,
+            precondition: Precondition::None,
+            create: Some(Acl::OPEN.entries()),
+        };
+        let mut ops = vec![set(Path::new("/m").unwrap()), create(path(&format!("{name}-{own}"))), set(path(&name))];
+        match self.rng.below(4) {
+            0 => ops.push(WriteOp::Check { path: path(&name), precondition: Precondition::Version(3) }),
+            // Nothing of it is ever made: who judges what becomes of this znode need not know of it.
+            1 => {
+                ops.push(set(Path::new(shared).unwrap()));
+                ops.push(WriteOp::Check { path: path("never"), precondition: Precondition::None });
+            }
+            _ => {}
         }
         Op::Multi(ops)
     }
@@ -391,6 +410,7 @@ impl Client {
             Delivery::Session { id, end } => match end {
                 SessionEnd::Moved => self.fenced(id),
                 SessionEnd::Expired | SessionEnd::Closed => {
+                    ledger.sessions.told_of_end(id);
                     self.session = self.session.filter(|(mine, _)| *mine != id);
                 }
             },
@@ -418,7 +438,11 @@ impl Client {
 
     fn replied(&mut self, under_way: UnderWay, zxid: Zxid, response: Response, ledger: &mut Ledger) {
         let code = response.as_ref().err().map(|error| error.code());
+        assert_ne!(code, Some(Code::ZxidUnknown), "ErrorTruth: what a client has seen is called unknown");
         if code == Some(Code::SessionExpired) {
+            let is_opening = matches!(under_way.sent, Sent::OpenSession(_));
+            assert!(!is_opening, "ErrorTruth: who asks for a session is told that his last one has ended");
+            ledger.sessions.told_of_end(under_way.session);
             self.session = self.session.filter(|(mine, _)| *mine != under_way.session);
         }
         let is_of_a_state = matches!(
@@ -442,6 +466,7 @@ impl Client {
             }
             (Sent::OpenSession(secret), Ok(Reply::Session { id, .. })) => {
                 self.session = Some((id, secret));
+                self.is_eager = !self.attaches;
                 (self.is_attached, self.has_left_a_claim) = (false, false);
             }
             (Sent::Attach, Ok(_)) => self.is_attached = true,
@@ -456,7 +481,7 @@ impl Client {
                     Err(error) if error.code() == Code::NoNode => None,
                     _ => return,
                 };
-                let at_least = at_least.filter(|_| self.has_sessions);
+                let at_least = at_least.filter(|_| self.is_protected());
                 assert!(value >= at_least, "ReadYourWrites: a read shows {value:?} after {at_least:?}");
             }
             (Sent::Shared(number, path), response) => {

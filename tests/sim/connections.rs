@@ -52,8 +52,12 @@ impl World {
 
     pub(crate) fn leave(&mut self, which: usize) {
         let client = &mut self.clients[which];
-        let Some(Connection { server, outbox, .. }) = client.disconnected(&mut self.ledger) else { return };
-        let unnoticed = !self.is_peace && client.rng.chance(self.swarm.clients.moves_unnoticed);
+        let Some(connection) = client.disconnected(&mut self.ledger) else { return };
+        let Connection { server, outbox, .. } = connection;
+        let is_cut = client.line.is_cut(self.now_us);
+        self.abandon_line(which, connection);
+        let client = &mut self.clients[which];
+        let unnoticed = !self.is_peace && (is_cut || client.rng.chance(self.swarm.clients.moves_unnoticed));
         let in_us = client.rng.below(if unnoticed { UNNOTICED_US } else { 2_000 });
         self.count(if unnoticed { "clients left in silence" } else { "clients left" });
         self.schedule(in_us, Some(server), Event::Gone(server, outbox));
@@ -116,13 +120,10 @@ impl World {
         let now_us = self.now_us;
         self.say(|| format!("client {which} sends {tag:?} {:?}", request.op));
         let client = &mut self.clients[which];
-        let Some(Connection { server, outbox, .. }) = client.connection else { return };
         if client.outstanding() == 1 {
             client.heard_us = now_us;
         }
-        let Some(process) = &mut self.servers[server.0].process else { return };
-        process.lanes.clients.push_back(Input::Client(ClientInput::Request { outbox, tag, request }));
-        self.wake(server);
+        self.send_to_server(which, tag, request);
     }
 
     fn watch_again(&mut self, which: usize) {
@@ -162,6 +163,10 @@ impl World {
 
     /// A client reads what it was sent.
     pub(crate) fn client_reads(&mut self, which: usize) {
+        let to_client_us = self.clients[which].line.to_client_us;
+        if to_client_us > self.now_us && !self.is_peace {
+            return self.schedule_at(to_client_us, None, Event::Read(which));
+        }
         self.clients[which].is_read_due = false;
         let Some(Connection { server, outbox, .. }) = self.clients[which].connection else { return };
         let Some(queue) = self.outbox(server, outbox) else { return };
@@ -188,6 +193,9 @@ impl World {
         }
         if has_more {
             self.read_soon(server, outbox);
+        }
+        if std::mem::take(&mut self.clients[which].is_eager) && !self.is_quiet {
+            self.ask(which);
         }
     }
 

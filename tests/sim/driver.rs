@@ -382,7 +382,8 @@ impl World {
         }
         process.is_log_due = true;
         std::mem::swap(&mut process.log_queue, &mut process.log_batch);
-        let in_us = 20 + self.chances.disk.below(self.swarm.disk_us);
+        let disk_us = if self.is_peace { self.swarm.disk_us } else { self.servers[id.0].disk_us };
+        let in_us = 20 + self.chances.disk.below(disk_us);
         self.schedule(in_us, Some(id), Event::Log(id));
     }
 

@@ -26,8 +26,12 @@ pub(crate) enum Fault {
     Heal,
     Clog,
     Fill,
+    CutClient,
+    Depose,
     /// The end of a [`Fault::Fill`].
     Drain(Id),
+    /// The end of a [`Fault::Depose`].
+    Rejoin(Id),
 }
 
 impl World {
@@ -46,7 +50,9 @@ impl World {
             Fault::Heal => network.heal_every_ms,
             Fault::Clog => network.clog_every_ms,
             Fault::Fill => self.swarm.fill_every_ms,
-            Fault::Drain(_) => 0,
+            Fault::CutClient => self.swarm.lines.cut_every_ms,
+            Fault::Depose => self.swarm.depose_every_ms,
+            Fault::Drain(_) | Fault::Rejoin(_) => 0,
         }
     }
 
@@ -64,6 +70,8 @@ impl World {
             Fault::Heal,
             Fault::Clog,
             Fault::Fill,
+            Fault::CutClient,
+            Fault::Depose,
         ] {
             self.schedule_next(fault);
         }
@@ -109,6 +117,12 @@ impl World {
                 self.set_capacity(id, FULL_BYTES);
                 let in_us = 100_000 + self.chances.faults.below(4_000_000);
                 self.schedule(in_us, None, Event::Fault(Fault::Drain(id)));
+            }
+            Fault::CutClient => self.cut_client(),
+            Fault::Depose => self.depose(),
+            Fault::Rejoin(id) => {
+                self.network.unblock(id);
+                self.check_all_links();
             }
             Fault::Drain(id) => self.set_capacity(id, u64::MAX),
         }
@@ -208,6 +222,24 @@ impl World {
             self.network.heal();
             self.check_all_links();
         }
+    }
+
+    /// A leader, or a follower, is cut off from the other servers, and not from its clients; and perhaps stands still for so
+    /// long that the others may have another leader when it goes on.
+    fn depose(&mut self) {
+        let leader = self.servers.iter().find(|server| server.led_by == server.id.server()).map(|server| server.id);
+        let id = if self.chances.faults.below(4) > 0 { leader.unwrap_or(Id(0)) } else { self.some_server() };
+        self.note_cell(id, "deposed");
+        for other in self.ids().into_iter().filter(|other| *other != id) {
+            self.network.block(id, other);
+            self.network.block(other, id);
+        }
+        self.check_all_links();
+        let limit_us = self.swarm.timing.sync_limit_ms * 1000;
+        let still_us = [0, limit_us, 2 * limit_us][self.chances.faults.below(3) as usize];
+        self.server(id).paused_until_us = self.now_us + still_us;
+        let in_us = limit_us + self.chances.faults.below(2 * limit_us);
+        self.schedule(in_us, None, Event::Fault(Fault::Rejoin(id)));
     }
 
     fn clog_some(&mut self, id: Id) {

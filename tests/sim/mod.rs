@@ -13,6 +13,7 @@
 //! | `network`, `wires`, `transfer` | sessions and links; what travels on them; snapshots from one server to another |
 //! | `clients`, `connections` | who writes, reads and watches, at one server after another |
 //! | `administrator` | who changes the members, and who is to lead |
+//! | `lines` | what is between a client and its server |
 //! | `faults`, `coverage` | what goes wrong; what was hit by it |
 //! | `peace` | what has to come to pass when nothing goes wrong any more |
 //! | `invariants` | what has to hold, and where each of it is checked |
@@ -29,6 +30,7 @@ mod coverage;
 mod driver;
 mod faults;
 mod invariants;
+mod lines;
 #[cfg(quorate_mutations)]
 mod mutations;
 mod network;
@@ -75,6 +77,9 @@ const COLD: &[&str] = &[
     "one way x leading",
     "pause x leading",
     "clients left in silence",
+    "clients cut off",
+    "requests that come late",
+    "deposed x leading",
     "members changed",
     "newcomers who vote",
     "servers let go",

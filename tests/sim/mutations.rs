@@ -17,6 +17,8 @@ const MUTATIONS: &[(&str, &str)] = &[
     ("answer-before-barrier", "a follower tells its client an answer before it has what that rests on"),
     ("done-executed-again", "a write that is sent again with its request id is made again"),
     ("expire-touched", "a sign of life does not put the end of a session off"),
+    ("failed-multi-stays", "what a multi has done before it failed counts for those who come after it"),
+    ("forget-newborn", "a leader says that there is no session while it is behind those who know of it"),
     ("forget-overlay", "a leader decides by what is applied, and forgets what is pending"),
     ("ignore-min-zxid", "a client is shown a state before the one that it has seen"),
     ("log-not-synced", "records count as durable without a sync"),

@@ -69,6 +69,11 @@ impl Network {
         self.blocked.insert((from, to));
     }
 
+    /// Everything gets to a server and from it.
+    pub(crate) fn unblock(&mut self, id: Id) {
+        self.blocked.retain(|(from, to)| *from != id && *to != id);
+    }
+
     pub(crate) fn is_whole(&self) -> bool {
         self.blocked.is_empty()
     }

@@ -33,6 +33,8 @@ pub(crate) struct Server {
     pub(crate) paused_until_us: u64,
     /// At this operation the disk, and with it the machine, stops.
     pub(crate) stop_at: Option<u64>,
+    /// What an operation of its log takes at most.
+    pub(crate) disk_us: u64,
     /// As its disk says, as far as that is certain.
     pub(crate) standing: Standing,
     /// It must not run any more.

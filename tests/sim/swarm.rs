@@ -29,6 +29,11 @@ pub(crate) struct Swarm {
     /// How often a turn steps only some of what has arrived.
     pub(crate) partial_turns: Ppm,
     pub(crate) administration: AdministrationSwarm,
+    pub(crate) lines: LineSwarm,
+    /// So often a leader is cut off from the others and stands still, until they may have another one.
+    pub(crate) depose_every_ms: u64,
+    /// What an operation of the log takes at most on one of the servers, in microseconds; 0 as on the others.
+    pub(crate) slow_disk_us: u64,
 }
 
 /// What clients do.
@@ -99,6 +104,17 @@ pub(crate) struct AdministrationSwarm {
     pub(crate) transfers: Ppm,
 }
 
+/// What is between clients and servers.
+#[derive(Clone, Debug)]
+pub(crate) struct LineSwarm {
+    /// What a request takes to its server, at most.
+    pub(crate) latency_us: u64,
+    pub(crate) cut_every_ms: u64,
+    pub(crate) cut_ms: u64,
+    /// How often a client names its session in every request, and does not ask to be the only one to do so.
+    pub(crate) unattached: Ppm,
+}
+
 fn pick(rng: &mut Rng, choices: &[u64]) -> u64 {
     choices[rng.below(choices.len() as u64) as usize]
 }
@@ -139,6 +155,9 @@ impl Swarm {
             fill_every_ms: if rng.below(4) == 0 { pick(rng, &[2_000, 10_000]) } else { 0 },
             partial_turns: rarely(rng, &[100_000, 500_000]) as Ppm,
             administration: AdministrationSwarm::draw(later),
+            lines: LineSwarm::draw(later),
+            depose_every_ms: rarely(later, &[1_500, 4_000]),
+            slow_disk_us: rarely(later, &[100_000, 400_000]),
         }
     }
 
@@ -228,6 +247,17 @@ impl AdministrationSwarm {
             newcomers: if every_ms > 0 { pick(rng, &[0, 1, 2, 3]) as usize } else { 0 },
             every_ms,
             transfers: pick(rng, &[0, 300_000, 1_000_000]) as Ppm,
+        }
+    }
+}
+
+impl LineSwarm {
+    fn draw(rng: &mut Rng) -> LineSwarm {
+        LineSwarm {
+            latency_us: rarely(rng, &[2_000, 50_000]),
+            cut_every_ms: rarely(rng, &[300, 1_500]),
+            cut_ms: pick(rng, &[300, 2_000, 7_000]),
+            unattached: pick(rng, &[0, 0, 500_000]) as Ppm,
         }
     }
 }

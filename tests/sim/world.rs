@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use quorate_storage::sim::{Faults, Rng};
-use quorate_storage::{Options, Salt, SimDisk, Standing, Storage};
+use quorate_storage::{Salt, SimDisk, Standing, Storage};
 use quorate_types::{ClusterId, Now, OutboxId, ServerId, Zxid};
 use quorate_zab::{ConnectionId, Notification};
 
@@ -13,6 +13,7 @@ use super::clients::Client;
 use super::driver::founding;
 use super::faults::Fault;
 use super::invariants::Ledger;
+use super::lines::Late;
 use super::network::Network;
 use super::server::{Clock, Id, Server};
 use super::swarm::Swarm;
@@ -49,6 +50,8 @@ pub(crate) enum Event {
     Transfer(Box<Transfer>),
     Act(usize),
     Read(usize),
+    Sent(usize),
+    Late(Box<Late>),
     Administer,
     AdministratorReads,
     Gone(Id, OutboxId),
@@ -126,7 +129,9 @@ impl World {
         let is_told = Rng::new(!seed).below(4) > 0;
         let standing = if is_told { Standing::Voter } else { Standing::New };
         let servers = (0..swarm.servers()).map(|id| make_server(Id(id), standing, &swarm, &mut stream())).collect();
-        let clients = (0..swarm.clients.count as u64).map(|id| Client::new(id, stream())).collect();
+        let mut attaches = || !later.chance(swarm.lines.unattached);
+        let clients = (0..swarm.clients.count as u64).map(|id| Client::new(id, stream(), attaches())).collect();
+        let slow_disk = Id(later.below(swarm.servers() as u64) as usize);
         let mut world = World {
             verbose,
             now_us: 1_000_000,
@@ -144,6 +149,9 @@ impl World {
             counts: BTreeMap::new(),
             swarm,
         };
+        if world.swarm.slow_disk_us > 0 {
+            world.server(slow_disk).disk_us = world.swarm.slow_disk_us;
+        }
         for id in world.ids() {
             let in_us = world.chances.process.below(200_000);
             world.schedule(in_us, None, Event::Start(id));
@@ -264,6 +272,8 @@ impl World {
             Event::Transfer(transfer) => self.transfer(*transfer),
             Event::Act(client) => self.client_acts(client),
             Event::Read(client) => self.client_reads(client),
+            Event::Sent(client) => self.sent(client),
+            Event::Late(late) => self.late(*late),
             Event::Administer => self.administer(),
             Event::AdministratorReads => self.administrator_reads(),
             Event::Gone(id, outbox) => self.client_gone(id, incarnation, outbox),
@@ -316,6 +326,7 @@ fn make_server(id: Id, standing: Standing, swarm: &Swarm, rng: &mut Rng) -> Serv
         process: None,
         paused_until_us: 0,
         stop_at: None,
+        disk_us: swarm.disk_us,
         standing,
         is_retired: false,
         led_by: ServerId::default(),

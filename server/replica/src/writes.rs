@@ -79,7 +79,7 @@ impl Replica {
     /// learners whose clients know of it.
     fn is_about_to_begin(&self, session: Option<(SessionId, SessionSecret)>) -> bool {
         let is_new = |id| self.tree.session(id).is_none() && self.pending.is_session_open(&self.tree, id);
-        self.is_established() && session.is_some_and(|(id, _)| is_new(id))
+        self.is_established() && session.is_some_and(|(id, _)| is_new(id)) && !mutated("forget-newborn")
     }
 
     fn admit(&mut self, request: &Request, now: Now) -> Result<(), Error> {

@@ -72,10 +72,10 @@ impl History {
         }
     }
 
-    /// A replica has handed this to its log thread.
-    pub(crate) fn submitted(&mut self, id: Id, op: &DiskOp) {
+    /// A replica has handed this to its log thread. Whether it is a record that nobody has logged before.
+    pub(crate) fn submitted(&mut self, id: Id, op: &DiskOp) -> bool {
         match op {
-            DiskOp::Append { frame, .. } => self.appended(id, frame),
+            DiskOp::Append { frame, .. } => return self.appended(id, frame),
             DiskOp::Truncate { after, .. } => {
                 self.removed(id, *after);
                 let copy = &mut self.copies[id.0];
@@ -93,14 +93,16 @@ impl History {
             }
             DiskOp::Promise { .. } | DiskOp::Readmit { .. } | DiskOp::Read { .. } | DiskOp::Purge { .. } => {}
         }
+        false
     }
 
-    fn appended(&mut self, id: Id, frame: &Frame) {
+    fn appended(&mut self, id: Id, frame: &Frame) -> bool {
         let (zxid, log) = (frame.zxid(), &mut self.copies[id.0].log);
         let prev = log.last().copied().unwrap_or(Zxid::ZERO);
         let prev_chain = self.records.get(&prev).map_or(0, |record| record.frame.chain());
         assert!(frame.continues(prev, prev_chain), "LogContinuity: {id:?} logs {zxid:?} after {prev:?}");
         log.push(zxid);
+        let is_new = !self.records.contains_key(&zxid);
         match self.records.get(&zxid) {
             Some(known) => assert_eq!(known.frame.chain(), frame.chain(), "LogMatching: {id:?} logs another {zxid:?}"),
             None => {
@@ -113,6 +115,7 @@ impl History {
             let first = *self.leaders.entry(zxid.epoch()).or_insert(leader);
             assert_eq!(first, leader, "LeaderUnique: two leaders of {:?}", zxid.epoch());
         }
+        is_new
     }
 
     /// ConfigSafety: the two records of a change alternate, the first really changes something and is committed when the

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | LeaderUnique, EpochMonotone, PromiseTruth, LogContinuity, LogMatching, AckTruth, CommitTruth, PrefixConsistency, NoCommittedTruncation, AppliedBound, ConfigSafety, Digest | `history`, at every turn, on what the production storage has really kept |
 //! | Agreement, TotalOrder, Integrity, LocalPrimaryOrder, GlobalPrimaryOrder, CommittedNeverLost | they follow from one history whose every record was durable with a quorum, and from LogMatching: `history` |
-//! | SessionTable, Ephemerals, NoEarlyExpiry | `sessions` |
+//! | SessionTable, SessionTruth, Ephemerals, NoEarlyExpiry | `sessions` |
 //! | ReadYourWrites, MonotonicReads | `reads`, against every value that a znode had |
 //! | SessionFifo | `order` |
 //! | ClientZxid, SyncFresh, RealTime | the clients themselves, at every reply |
@@ -70,7 +70,7 @@ impl Ledger {
         // What was delivered in this turn stood in the log before whatever the turn has done to it since.
         let removes = |op: &DiskOp| matches!(op, DiskOp::Truncate { .. } | DiskOp::Install { .. });
         let (first, last) = disk.split_at(disk.iter().position(removes).unwrap_or(disk.len()));
-        first.iter().for_each(|op| self.history.submitted(id, op));
+        first.iter().for_each(|op| self.submitted(id, op));
         for frame in self.history.turned(id, status) {
             if frame.kind() == FrameKind::Txn {
                 let txn = Txn::decode(frame.payload()).expect("a record that was applied can be read");
@@ -80,6 +80,16 @@ impl Ledger {
                 changes.into_iter().for_each(|change| self.reads.committed(change));
             }
         }
-        last.iter().for_each(|op| self.history.submitted(id, op));
+        last.iter().for_each(|op| self.submitted(id, op));
+    }
+
+    fn submitted(&mut self, id: Id, op: &DiskOp) {
+        let is_new = self.history.submitted(id, op);
+        if let DiskOp::Append { frame, .. } = op
+            && is_new
+            && frame.kind() == FrameKind::Txn
+        {
+            self.sessions.proposed(&Txn::decode(frame.payload()).expect("it was just encoded"));
+        }
     }
 }

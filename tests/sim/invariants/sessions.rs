@@ -1,4 +1,4 @@
-//! SessionTable, Ephemerals, NoEarlyExpiry: a session begins once and ends once, nothing happens in its name outside of
+//! SessionTable, SessionTruth, Ephemerals, NoEarlyExpiry: a session begins once and ends once, nothing happens in its name outside of
 //! that, no ephemeral outlives it, and no leader ends one that has shown it, in time, that it lives.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,12 +34,28 @@ struct Signs {
 pub(crate) struct SessionLog {
     sessions: BTreeMap<SessionId, Session>,
     servers: Vec<Signs>,
+    /// Those whose end somebody has proposed.
+    ending: BTreeSet<SessionId>,
     pub(crate) expired: u64,
 }
 
 impl SessionLog {
     pub(crate) fn new(servers: usize) -> SessionLog {
-        SessionLog { sessions: BTreeMap::new(), servers: (0..servers).map(|_| Signs::default()).collect(), expired: 0 }
+        let servers = (0..servers).map(|_| Signs::default()).collect();
+        SessionLog { sessions: BTreeMap::new(), servers, ending: BTreeSet::new(), expired: 0 }
+    }
+
+    /// A txn is logged for the first time.
+    pub(crate) fn proposed(&mut self, txn: &Txn) {
+        if let TxnBody::CloseSession { id, .. } = txn.body {
+            self.ending.insert(id);
+        }
+    }
+
+    /// SessionTruth: a client is told that its session has ended, or is ending, only if that is so.
+    pub(crate) fn told_of_end(&self, id: SessionId) {
+        let lives = self.sessions.get(&id).is_some_and(|session| session.is_open) && !self.ending.contains(&id);
+        assert!(!lives, "SessionTruth: {id} lives, and its client is told that there is none");
     }
 
     /// A txn is committed.

@@ -165,6 +165,9 @@ impl Pending {
         let body = match decided {
             Ok(Decision::Body(body)) => body,
             Ok(Decision::Answer(response)) => {
+                if mutated("failed-multi-stays") {
+                    drop(self.overlay.commit());
+                }
                 self.overlay.roll_back();
                 return Ok(Prepared::Answer(response));
             }
