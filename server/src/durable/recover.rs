@@ -1,7 +1,7 @@
 //! A start: from what the data directory holds to a replica that can begin.
 
 use quorate_replica::{Config, Found, Recovery};
-use quorate_storage::{Disk, LogError, OpenError, Options, SnapshotError, Storage};
+use quorate_storage::{Disk, LogError, MetaError, OpenError, Options, SnapshotError, Storage};
 use quorate_tree::{SnapshotDecoder, Tree};
 use quorate_types::{ClusterId, Epoch, ServerId, Zxid};
 use quorate_zab::{Position, Promise, SnapshotBase, Standing};
@@ -66,6 +66,20 @@ pub enum RecoverError {
         /// Where the digests differ.
         zxid: Zxid,
     },
+}
+
+impl RecoverError {
+    /// Whether the data are damaged, or of an earlier time, so that a copy of what the other servers have would help.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            RecoverError::Open(OpenError::Corrupt(_) | OpenError::Meta(MetaError::Damaged))
+            | RecoverError::State { .. }
+            | RecoverError::Promise { .. }
+            | RecoverError::Digest { .. } => true,
+            RecoverError::Open(_) | RecoverError::Log(_) | RecoverError::Snapshot(_) => false,
+        }
+    }
 }
 
 /// Opens the storage and replays it. `progress` is called now and then with the zxid that was reached and the last.

@@ -24,7 +24,7 @@ pub(super) fn recover(config: &Config, incarnation: u64) -> Result<Recovered<Rea
             initialize(config, disk.clone())?;
             open(config, disk, incarnation)
         }
-        (Err(error), Some(ensemble)) if is_damaged(&error) && ensemble.has_others() => {
+        (Err(error), Some(ensemble)) if error.is_damage() && ensemble.has_others() => {
             tracing::error!(
                 error = %error,
                 "the data of this server cannot be used: it is set aside, and copied anew from the other servers"
@@ -46,17 +46,6 @@ pub(super) fn start_over(config: &Config, ensemble: &Ensemble) -> Result<(), Sta
         .map_err(|error| StartError::Recover { path: path.clone(), source: error.into() })?;
     drop(storage);
     Ok(())
-}
-
-/// Whether a copy of what the other servers have would help.
-fn is_damaged(error: &RecoverError) -> bool {
-    match error {
-        RecoverError::Open(OpenError::Corrupt(_) | OpenError::Meta(MetaError::Damaged))
-        | RecoverError::State { .. }
-        | RecoverError::Promise { .. }
-        | RecoverError::Digest { .. } => true,
-        RecoverError::Open(_) | RecoverError::Log(_) | RecoverError::Snapshot(_) => false,
-    }
 }
 
 fn initialize(config: &Config, disk: RealDisk) -> Result<(), StartError> {
