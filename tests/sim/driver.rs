@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use quorate::durable::{Recovered, recover};
+use quorate::durable::{RecoverError, Recovered, recover};
 use quorate_replica::{
     ClientInput, Config, Delivery, DiskInput, DiskOp, Effects, Halted, Hint, Input, Outbox, SnapshotOp, limits,
 };
 use quorate_storage::sim::{Crash, Faults};
-use quorate_storage::{Options, Standing};
+use quorate_storage::{Options, Salt, SimDisk, Standing, Storage};
 use quorate_types::{Op, OutboxId, Request, Role, ServerId, Status, Zxid};
 use quorate_zab::{Halt, Member, MemberRole, Members, Output};
 
 use super::server::{Aside, Id, InboxLanes, Process};
-use super::world::{Event, World};
+use super::world::{CLUSTER, Event, World};
 
 /// How long the log thread waits for work before it prepares room.
 const IDLE_US: u64 = 1_000;
@@ -33,28 +33,12 @@ impl World {
             return;
         }
         self.server(id).incarnation += 1;
-        let swarm = &self.swarm;
-        let options =
-            Options { segment_bytes: swarm.segment_bytes, snapshot_flush_bytes: 20_000, ..Options::default() };
         let incarnation = self.servers[id.0].incarnation;
-        let config = {
-            let (swarm, founding) = (swarm.clone(), self.told_of(id));
-            move |server, cluster| Config {
-                founding,
-                hash_seed: incarnation,
-                history_bytes: swarm.history_bytes,
-                snapshot_records: swarm.snapshot_records,
-                counter_soft_max: swarm.counter_soft_max,
-                timing: swarm.timing,
-                window: swarm.window,
-                ..Config::new(server, cluster, incarnation)
-            }
+        let Recovered { recovery, log, snapshots, found } = match self.recover(id, self.servers[id.0].disk.clone()) {
+            Ok(recovered) => recovered,
+            Err(error) if error.is_damage() && self.servers[id.0].is_damaged => return self.give_up_data(id),
+            Err(error) => return self.start_failed(id, &format!("{error:?}")),
         };
-        let Recovered { recovery, log, snapshots, found } =
-            match recover(self.servers[id.0].disk.clone(), &options, config, |_, _| ()) {
-                Ok(recovered) => recovered,
-                Err(error) => return self.start_failed(id, &format!("{error:?}")),
-            };
         self.say(|| format!("{} starts at {:?}, {:?}", id.server(), found.last.zxid, found.truncated));
         if found.truncated.is_some() {
             self.count("torn tails cut");
@@ -116,6 +100,40 @@ impl World {
         if let Some(process) = &mut self.servers[id.0].process {
             process.members = process.replica.members().into_keys().map(Id::of).collect();
         }
+    }
+
+    /// What a process of this server would begin with, if its disk were this one.
+    pub(crate) fn recover(&self, id: Id, disk: SimDisk) -> Result<Recovered<SimDisk>, RecoverError> {
+        let (swarm, founding) = (self.swarm.clone(), self.told_of(id));
+        let options = self.disk_options();
+        let incarnation = self.servers[id.0].incarnation;
+        let config = move |server, cluster| Config {
+            founding,
+            hash_seed: incarnation,
+            history_bytes: swarm.history_bytes,
+            snapshot_records: swarm.snapshot_records,
+            counter_soft_max: swarm.counter_soft_max,
+            timing: swarm.timing,
+            window: swarm.window,
+            ..Config::new(server, cluster, incarnation)
+        };
+        recover(disk, &options, config, |_, _| ())
+    }
+
+    pub(crate) fn disk_options(&self) -> Options {
+        Options { segment_bytes: self.swarm.segment_bytes, snapshot_flush_bytes: 20_000, ..Options::default() }
+    }
+
+    /// The data are damaged: the server sets them aside, and copies what the others have.
+    fn give_up_data(&mut self, id: Id) {
+        self.count("data given up");
+        let disk = self.servers[id.0].disk.clone();
+        disk.set_faults(self.quiet_disk());
+        let salt = Salt(self.chances.faults.next_u64());
+        drop(Storage::start_over(disk, &self.disk_options(), CLUSTER, id.server(), salt).expect("a quiet disk works"));
+        self.servers[id.0].disk.set_faults(self.swarm.disk.clone());
+        self.server(id).is_damaged = false;
+        self.start(id);
     }
 
     fn start_failed(&mut self, id: Id, error: &str) {

@@ -1,6 +1,6 @@
 //! `Fault`: what goes wrong, and when.
 
-use quorate_storage::sim::Faults;
+use quorate_storage::sim::{Faults, Rng};
 use quorate_storage::{Salt, SimDisk, Standing, Storage};
 use quorate_types::ServerId;
 use quorate_zab::{Configs, ConnectionId};
@@ -28,6 +28,7 @@ pub(crate) enum Fault {
     Fill,
     CutClient,
     Depose,
+    Damage,
     /// The end of a [`Fault::Fill`].
     Drain(Id),
     /// The end of a [`Fault::Depose`].
@@ -52,6 +53,7 @@ impl World {
             Fault::Fill => self.swarm.fill_every_ms,
             Fault::CutClient => self.swarm.lines.cut_every_ms,
             Fault::Depose => self.swarm.depose_every_ms,
+            Fault::Damage => self.swarm.damage_every_ms,
             Fault::Drain(_) | Fault::Rejoin(_) => 0,
         }
     }
@@ -72,6 +74,7 @@ impl World {
             Fault::Fill,
             Fault::CutClient,
             Fault::Depose,
+            Fault::Damage,
         ] {
             self.schedule_next(fault);
         }
@@ -120,6 +123,7 @@ impl World {
             }
             Fault::CutClient => self.cut_client(),
             Fault::Depose => self.depose(),
+            Fault::Damage => self.damage_if_allowed(id),
             Fault::Rejoin(id) => {
                 self.network.unblock(id);
                 self.check_all_links();
@@ -155,9 +159,9 @@ impl World {
         }
     }
 
-    /// A disk is lost: at most one voter's at a time, and only while the others are enough, since more could not be
-    /// recovered by anybody.
-    fn wipe_if_allowed(&mut self, id: Id) {
+    /// Whether what a server has may be lost: at most one voter's at a time, and only while the others are enough, since
+    /// more could not be recovered by anybody.
+    fn may_lose(&self, id: Id) -> bool {
         let live = self.ledger.history.live_configs();
         let is_trusted = |server: ServerId| self.servers[Id::of(server).0].standing == Standing::Voter;
         let is_enough = |configs: &Configs| {
@@ -165,7 +169,36 @@ impl World {
             is_one && configs.voters().all(is_trusted) && configs.is_quorum(|server| server != id.server())
         };
         let is_voter = live.iter().any(|configs| configs.is_voter(id.server()));
-        if is_voter && !live.iter().all(|configs| is_enough(configs)) || !self.is_running(id) {
+        self.is_running(id) && (!is_voter || live.iter().all(|configs| is_enough(configs)))
+    }
+
+    /// What a disk has held durably is damaged, which the server finds when it starts the next time; unless nobody could
+    /// tell that from a write that was torn.
+    fn damage_if_allowed(&mut self, id: Id) {
+        if !self.may_lose(id) {
+            return;
+        }
+        self.crash_and_restart(id);
+        let (seed, copy) = (self.chances.faults.next_u64(), self.servers[id.0].disk.fork());
+        copy.set_faults(self.quiet_disk());
+        damage(&copy, seed);
+        match self.recover(id, copy).map(|recovered| recovered.found) {
+            Ok(found) if !self.ledger.history.is_kept(id, &found, self.servers[id.0].standing) => {
+                return self.count("damage as of a torn write");
+            }
+            Ok(_) => self.note_cell(id, "damage without harm"),
+            Err(error) => {
+                assert!(error.is_damage(), "NoCorruption: damage is taken for something else: {error:?}");
+                self.note_cell(id, "data damaged");
+                (self.server(id).standing, self.server(id).is_damaged) = (Standing::Amnesiac, true);
+                self.ledger.history.wiped(id);
+            }
+        }
+        damage(&self.servers[id.0].disk, seed);
+    }
+
+    fn wipe_if_allowed(&mut self, id: Id) {
+        if !self.may_lose(id) {
             return;
         }
         self.note_cell(id, "disk lost");
@@ -176,7 +209,7 @@ impl World {
             .expect("an empty disk can be used");
         disk.set_faults(self.swarm.disk.clone());
         let server = self.server(id);
-        (server.disk, server.standing) = (disk, Standing::New);
+        (server.disk, server.standing, server.is_damaged) = (disk, Standing::New, false);
         self.ledger.history.wiped(id);
     }
 
@@ -248,4 +281,28 @@ impl World {
         let until_us = self.now_us + self.chances.faults.below(self.swarm.network.clog_ms * 1000);
         self.network.clog(id, other, until_us);
     }
+}
+
+/// A bit has changed, or a sector was written over another one, or was never written.
+fn damage(disk: &SimDisk, seed: u64) {
+    let mut rng = Rng::new(seed);
+    let sector = disk.faults().sector_bytes;
+    let paths = disk.paths();
+    let path = &paths[rng.below(paths.len() as u64) as usize];
+    disk.tamper(path, |content| {
+        let used = content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let sectors = (used / sector) as u64;
+        match rng.below(3) {
+            1 if sectors > 1 => {
+                let [from, to] = [0; 2].map(|_| rng.below(sectors) as usize * sector);
+                content.copy_within(from..from + sector, to);
+            }
+            2 if sectors > 1 => {
+                let at = rng.below(sectors) as usize * sector;
+                content[at..at + sector].fill(0);
+            }
+            _ if used > 0 => content[rng.below(used as u64) as usize] ^= 1 << rng.below(8),
+            _ => {}
+        }
+    });
 }

@@ -80,6 +80,7 @@ const COLD: &[&str] = &[
     "clients cut off",
     "requests that come late",
     "deposed x leading",
+    "data given up",
     "members changed",
     "newcomers who vote",
     "servers let go",

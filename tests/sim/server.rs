@@ -37,6 +37,8 @@ pub(crate) struct Server {
     pub(crate) disk_us: u64,
     /// As its disk says, as far as that is certain.
     pub(crate) standing: Standing,
+    /// What its disk held is damaged, which it has not found out yet.
+    pub(crate) is_damaged: bool,
     /// It must not run any more.
     pub(crate) is_retired: bool,
     /// Whom it serves under; nobody if it does not.

@@ -32,6 +32,8 @@ pub(crate) struct Swarm {
     pub(crate) lines: LineSwarm,
     /// So often a leader is cut off from the others and stands still, until they may have another one.
     pub(crate) depose_every_ms: u64,
+    /// So often a disk damages what it has held durably.
+    pub(crate) damage_every_ms: u64,
     /// What an operation of the log takes at most on one of the servers, in microseconds; 0 as on the others.
     pub(crate) slow_disk_us: u64,
 }
@@ -158,6 +160,7 @@ impl Swarm {
             lines: LineSwarm::draw(later),
             depose_every_ms: rarely(later, &[1_500, 4_000]),
             slow_disk_us: rarely(later, &[100_000, 400_000]),
+            damage_every_ms: rarely(later, &[1_000, 4_000]),
         }
     }
 

@@ -126,7 +126,7 @@ impl World {
         let mut stream = || Rng::new(rng.next_u64());
         let chances = Chances { network: stream(), disk: stream(), process: stream(), faults: stream() };
         // By a generator of its own, so that what earlier seeds have found stays where it is.
-        let is_told = Rng::new(!seed).below(4) > 0;
+        let is_told = Rng::new(seed.rotate_left(32)).below(4) > 0;
         let standing = if is_told { Standing::Voter } else { Standing::New };
         let servers = (0..swarm.servers()).map(|id| make_server(Id(id), standing, &swarm, &mut stream())).collect();
         let mut attaches = || !later.chance(swarm.lines.unattached);
@@ -328,6 +328,7 @@ fn make_server(id: Id, standing: Standing, swarm: &Swarm, rng: &mut Rng) -> Serv
         stop_at: None,
         disk_us: swarm.disk_us,
         standing,
+        is_damaged: false,
         is_retired: false,
         led_by: ServerId::default(),
     }

@@ -295,6 +295,13 @@ impl History {
         }
     }
 
+    /// Whether this is all that a server was thought to have durably, and no more trust than it had.
+    pub(crate) fn is_kept(&self, id: Id, found: &quorate_storage::Recovered, standing: Standing) -> bool {
+        let copy = &self.copies[id.0];
+        let is_as_trusted = standing == Standing::Voter || found.meta.standing == Standing::Amnesiac;
+        is_as_trusted && found.last.zxid >= copy.durable.max(copy.vouched) && found.meta.accepted_epoch >= copy.promised
+    }
+
     /// A process has started on what its disk holds.
     pub(crate) fn restarted(&mut self, id: Id, found: &quorate_storage::Recovered, applied: Zxid) {
         let last = found.last;
