@@ -414,6 +414,10 @@ impl Replica {
         }
         self.give_up_held(now, out);
         self.give_up_administration(now, out);
+        if self.is_established() && !self.zab.is_handing_over() {
+            // Of a transfer that was given up nobody else tells.
+            self.resume_held(now, out);
+        }
         self.give_up_parked(now, out);
         self.watches.tick(&self.tree, now, out);
     }

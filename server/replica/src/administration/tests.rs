@@ -387,21 +387,26 @@ fn a_transfer_to_somebody_who_cannot_lead_is_refused() {
 }
 
 #[test]
-fn a_transfer_that_its_target_does_not_take_up_is_answered() {
+fn a_transfer_that_its_target_does_not_take_up_is_answered_and_so_is_what_was_written_meanwhile() {
     let mut world = World::new(&[]);
     let (leader, at) = (world.leader(), world.follower());
     let target = [ONE, TWO, THREE].into_iter().find(|id| *id != leader && *id != at).unwrap();
     // It does not hear, and nobody has noticed yet; so it lacks a txn, and cannot be handed over to.
     world.cut_off.insert(target);
-    let path = Path::new("/a").unwrap();
-    let acl = quorate_types::Acl::OPEN.entries();
-    let create = WriteOp::Create { path, data: None, acl, mode: CreateMode::Persistent, parents: false };
-    assert!(world.ask(leader, Op::Write(create)).is_some_and(|response| response.is_ok()));
+    let create = |path| {
+        let (path, acl) = (Path::new(path).unwrap(), quorate_types::Acl::OPEN.entries());
+        Op::Write(WriteOp::Create { path, data: None, acl, mode: CreateMode::Persistent, parents: false })
+    };
+    assert!(world.ask(leader, create("/a")).is_some_and(|response| response.is_ok()));
     let asked = [leader, at].map(|at| (at, world.send(at, Op::TransferLeadership { target: Some(target) })));
     world.settle();
+    let written = world.send(at, create("/b"));
+    world.settle();
+    assert_eq!(world.answer(at, written), None);
     world.pass(limits::TRANSFER_WAIT_MS + 100);
     let answered = asked.map(|(at, tag)| code(world.answer(at, tag)));
     // The second one comes while the first is under way.
     assert_eq!(answered, [Some(Code::ServersNotReady), Some(Code::Unavailable)]);
     assert_eq!(world.leader(), leader);
+    assert!(world.answer(at, written).is_some_and(|response| response.is_ok()));
 }
