@@ -70,6 +70,7 @@ impl World {
             snapshot_queue: VecDeque::new(),
             is_snapshot_due: false,
             outboxes: BTreeMap::new(),
+            ended: BTreeSet::new(),
             lagged: Vec::new(),
             aside: Aside::Free,
             offered: BTreeMap::new(),
@@ -265,7 +266,8 @@ impl World {
             && let Some(input) = process.lanes.clients.pop_front()
         {
             *upto -= 1;
-            if let Input::Client(ClientInput::Request { request, .. }) = &input
+            if let Input::Client(ClientInput::Request { request, outbox, .. }) = &input
+                && !process.ended.contains(outbox)
                 && let Request { session: Some((session, _)), op, deadline_ms, .. } = request
                 && *deadline_ms > now.monotonic_ms
             {
@@ -308,6 +310,7 @@ impl World {
         for output in effects.peers.drain(..) {
             self.carry_out(id, output);
         }
+        self.ledger.sessions.said(id);
         self.deliver(id, &mut effects);
         effects.clear();
         if let Some(process) = &mut self.servers[id.0].process {
@@ -360,10 +363,11 @@ impl World {
         let mut readers: Vec<OutboxId> = Vec::new();
         for (outbox, delivery) in effects.outbox.drain(..) {
             let Some(queue) = process.outboxes.get_mut(&outbox) else { continue };
-            if let Delivery::Close(error) = &delivery
-                && self.verbose
-            {
-                println!("{:>10.3} {} closes {outbox:?}: {error}", self.now_us as f64 / 1000.0, id.server());
+            if let Delivery::Close(error) = &delivery {
+                process.ended.insert(outbox);
+                if self.verbose {
+                    println!("{:>10.3} {} closes {outbox:?}: {error}", self.now_us as f64 / 1000.0, id.server());
+                }
             }
             queue.push(delivery);
             process.lagged.extend(queue.take_lagged().into_iter().map(|watch| (outbox, watch)));

@@ -86,6 +86,8 @@ pub(crate) struct Process {
     pub(crate) snapshot_queue: VecDeque<SnapshotOp>,
     pub(crate) is_snapshot_due: bool,
     pub(crate) outboxes: BTreeMap<OutboxId, Outbox>,
+    /// Those of which the replica has taken leave: it hears nothing of them any more, whether their clients know or not.
+    pub(crate) ended: BTreeSet<OutboxId>,
     pub(crate) lagged: Vec<(OutboxId, WatchId)>,
     pub(crate) aside: Aside,
     /// Snapshots that may be fetched, by the connection to the learner.

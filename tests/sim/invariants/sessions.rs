@@ -18,10 +18,12 @@ struct Session {
 /// What one server knows of the signs of life of sessions, and what it has told of them.
 #[derive(Default)]
 struct Signs {
-    /// Those of its own clients since it follows the present leader, in order.
+    /// Those of its own clients, in order; [`SessionId::NONE`] for those of the time before it followed the present leader,
+    /// of which it tells nobody any more, though something that was said then may still be on its way.
     own: Vec<SessionId>,
-    /// So many of them it has told its leader of, or is about to: no message that says so comes later than the last of those
-    /// signs themselves.
+    /// So many of them it has told its leader of, or is about to.
+    telling: usize,
+    /// So many of them were told of in messages before the next one: whoever gets that has got those.
     told: usize,
     /// While it leads: how many of each server's it has heard, and when the last one of a session came, by its own clock.
     heard: BTreeMap<(Id, u64), usize>,
@@ -93,7 +95,13 @@ impl SessionLog {
     /// A server's tick tells its leader of all signs of life so far.
     pub(crate) fn ticked(&mut self, at: Id) {
         let signs = &mut self.servers[at.0];
-        signs.told = signs.own.len();
+        signs.telling = signs.own.len();
+    }
+
+    /// What a server had to say in a turn is on its way.
+    pub(crate) fn said(&mut self, at: Id) {
+        let signs = &mut self.servers[at.0];
+        signs.told = signs.telling;
     }
 
     /// What stands in the messages that a server sends now.
@@ -106,12 +114,16 @@ impl SessionLog {
         let from = self.servers[leader.0].heard.insert(sender, told).unwrap_or(0);
         // A sender that has begun anew, or told of more than is left of it, has told of nothing that is known here.
         let own = self.servers[sender.0.0].own.get(from..told).unwrap_or_default().to_vec();
-        self.servers[leader.0].last_ms.extend(own.into_iter().map(|session| (session, now_ms)));
+        let own = own.into_iter().filter(|session| session.is_some());
+        self.servers[leader.0].last_ms.extend(own.map(|session| (session, now_ms)));
     }
 
     /// A server has another leader than before, or none.
     pub(crate) fn led_by_another(&mut self, at: Id, leads: bool, now_ms: u64) {
-        self.servers[at.0] = Signs { leads_since_ms: leads.then_some(now_ms), ..Signs::default() };
+        let mut own = std::mem::take(&mut self.servers[at.0].own);
+        own.fill(SessionId::NONE);
+        let (told, leads_since_ms) = (own.len(), leads.then_some(now_ms));
+        self.servers[at.0] = Signs { own, telling: told, told, leads_since_ms, ..Signs::default() };
         for signs in &mut self.servers {
             signs.heard.retain(|(sender, _), _| *sender != at);
         }
