@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub struct EnsembleOptions {
     pub arguments: Vec<String>,
     /// Below which the data of all servers goes; temporary directories unless set.
     pub dir: Option<PathBuf>,
+    /// Whether the disks and clocks of the servers are to go wrong.
+    pub has_faults: bool,
 }
 
 /// Server processes, numbered from 1. All are killed when it is dropped.
@@ -50,7 +53,7 @@ struct Directory(Arc<Mutex<BTreeMap<String, String>>>);
 
 impl Default for EnsembleOptions {
     fn default() -> EnsembleOptions {
-        EnsembleOptions { voters: 3, observers: 0, arguments: Vec::new(), dir: None }
+        EnsembleOptions { voters: 3, observers: 0, arguments: Vec::new(), dir: None, has_faults: false }
     }
 }
 
@@ -70,7 +73,7 @@ impl Ensemble {
     /// If a server does not come up.
     #[must_use]
     pub fn start_with(options: EnsembleOptions) -> Ensemble {
-        let EnsembleOptions { voters, observers, arguments, dir } = options;
+        let EnsembleOptions { voters, observers, arguments, dir, has_faults } = options;
         let ids: Vec<u8> = (1..=voters + observers).collect();
         let mut ensemble = Ensemble {
             servers: BTreeMap::new(),
@@ -82,7 +85,8 @@ impl Ensemble {
         for id in ids {
             let arguments = ensemble.arguments_of(id);
             let data_dir = dir.as_ref().map(|dir| dir.join(format!("server-{id}")));
-            let server = Server::start_with(ServerOptions { data_dir, arguments, ..ServerOptions::default() });
+            let options = ServerOptions { data_dir, arguments, has_faults, ..ServerOptions::default() };
+            let server = Server::start_with(options);
             ensemble.servers.insert(id, server);
             ensemble.came(id);
         }
@@ -129,6 +133,13 @@ impl Ensemble {
     pub fn stop(&mut self, id: u8) {
         self.get_mut(id).stop();
         self.went(id);
+    }
+
+    /// Waits for the end of a server that ends by itself, and says how it did.
+    pub fn wait_for_end(&mut self, id: u8) -> ExitStatus {
+        let status = self.get_mut(id).wait_for_end();
+        self.went(id);
+        status
     }
 
     /// Starts a server that is gone, with the data that it has.

@@ -2,10 +2,11 @@
 //!
 //! Nothing here has a fixed port, a fixed directory or a fixed duration: ports are the system's choice, directories
 //! are temporary, and whatever is waited for is waited for by its effect. Several servers are an `Ensemble`, with a
-//! `Network` between them that can fail.
+//! `Network` between them that can fail. Disks and clocks of servers have `Faults`.
 
 mod binary;
 mod ensemble;
+mod faults;
 mod network;
 mod process;
 mod pulse;
@@ -15,6 +16,7 @@ mod sse;
 
 pub use binary::server_binary;
 pub use ensemble::{Ensemble, EnsembleOptions};
+pub use faults::{FaultCounts, Faults, Files};
 pub use network::Network;
 pub use process::ProcessStats;
 pub use pulse::{Pulse, longest_gap};

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tonic::transport::{Channel, Endpoint};
 
-use super::{ProcessStats, Rest, server_binary};
+use super::{Faults, ProcessStats, Rest, server_binary};
 
 /// A start that takes longer has failed.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -30,6 +30,8 @@ pub struct ServerOptions {
     pub environment: Vec<(String, String)>,
     /// A command that becomes the server, given the server's own command line.
     pub wrapper: Vec<String>,
+    /// Whether its disk and its clocks are to go wrong.
+    pub has_faults: bool,
 }
 
 /// A server process. Killed when dropped; if the test is failing then, what the server had to say is printed.
@@ -39,6 +41,7 @@ pub struct Server {
     /// Holds the data unless the options say where.
     home: tempfile::TempDir,
     addresses: Value,
+    faults: Option<Faults>,
 }
 
 impl Server {
@@ -58,8 +61,9 @@ impl Server {
     #[must_use]
     pub fn start_with(options: ServerOptions) -> Server {
         let home = tempfile::Builder::new().prefix("quorate-test-").tempdir().expect("a temporary directory");
-        let (child, addresses) = spawn(&options, home.path());
-        Server { options, child, home, addresses }
+        let faults = options.has_faults.then(|| Faults::new(home.path().join("faults")));
+        let (child, addresses) = spawn(&options, home.path(), faults.as_ref());
+        Server { options, child, home, addresses, faults }
     }
 
     /// Kills the process as `kill -9` does and waits until it is gone.
@@ -106,11 +110,19 @@ impl Server {
     /// # Panics
     /// If it does not, or reports a failure.
     pub fn wait_for_stop(&mut self) {
+        let status = self.wait_for_end();
+        assert!(status.success(), "the server ended with {status}: {}", self.log());
+    }
+
+    /// Waits until the process has ended, and says how.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub fn wait_for_end(&mut self) -> ExitStatus {
         let deadline = Instant::now() + STOP_MAX;
         loop {
             if let Some(status) = self.child.try_wait().expect("the server is our child") {
-                assert!(status.success(), "the server ended with {status}: {}", self.log());
-                return;
+                return status;
             }
             assert!(Instant::now() < deadline, "the server does not stop: {}", self.log());
             thread::sleep(Duration::from_millis(5));
@@ -122,7 +134,7 @@ impl Server {
     /// # Panics
     /// If it does not come up.
     pub fn restart(&mut self) {
-        let (child, addresses) = spawn(&self.options, self.home.path());
+        let (child, addresses) = spawn(&self.options, self.home.path(), self.faults.as_ref());
         self.child = child;
         self.addresses = addresses;
     }
@@ -141,6 +153,15 @@ impl Server {
     /// If that cannot be told.
     pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().expect("the server is our child").is_none()
+    }
+
+    /// What goes wrong with its disk and its clocks.
+    ///
+    /// # Panics
+    /// If it was started without.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        self.faults.as_ref().expect("this server was started with `has_faults`")
     }
 
     /// Its process id.
@@ -214,7 +235,7 @@ fn log_path(home: &Path) -> PathBuf {
     home.join("log")
 }
 
-fn spawn(options: &ServerOptions, home: &Path) -> (Child, Value) {
+fn spawn(options: &ServerOptions, home: &Path, faults: Option<&Faults>) -> (Child, Value) {
     let log = File::options().create(true).append(true).open(log_path(home)).expect("a log file");
     let mut command = match options.wrapper.split_first() {
         None => Command::new(server_binary()),
@@ -235,6 +256,7 @@ fn spawn(options: &ServerOptions, home: &Path) -> (Child, Value) {
         .args(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--print-addresses", "json"])
         .args(&options.arguments)
         .envs(options.environment.iter().map(|(key, value)| (key, value)))
+        .envs(faults.map(Faults::environment).into_iter().flatten())
         .current_dir(home)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
