@@ -2,6 +2,7 @@
 //! other.
 
 mod catching_up;
+mod disks;
 mod failover;
 mod founding;
 mod hand_over;
