@@ -2,6 +2,7 @@
 //! other.
 
 mod catching_up;
+mod clocks;
 mod disks;
 mod failover;
 mod founding;
