@@ -38,6 +38,8 @@ pub(super) fn check_znodes(entries: &[Entry], over: u64) -> Checked {
                 let outcome = outcome(reply, &mut values);
                 linearizability::Answer::Seen { at: *at, outcome }
             }
+            // That says nothing about the znode, but promises that nothing has come of the write.
+            Answer::Refused { reason: Reason::DiskFull, .. } => continue,
             Answer::Refused { at, reason } => linearizability::Answer::Seen { at: *at, outcome: refusal(*reason) },
             Answer::Unknown => linearizability::Answer::Lost { until: Some(over) },
         };

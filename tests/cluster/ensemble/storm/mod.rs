@@ -75,8 +75,8 @@ impl Storm {
         let Storm { voters, observers, hands, .. } = self;
         let mut random = Random::new(self.name);
         let arguments = ARGUMENTS.map(str::to_owned).to_vec();
-        let ensemble =
-            Ensemble::start_with(EnsembleOptions { voters, observers, arguments, ..EnsembleOptions::default() });
+        let options = EnsembleOptions { voters, observers, arguments, has_faults: true, ..EnsembleOptions::default() };
+        let ensemble = Ensemble::start_with(options);
         ensemble.leader().await;
         let all: Vec<u8> = ensemble.ids().collect();
         ensemble.serving(&all).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use quorate_tests::harness::Ensemble;
+use quorate_tests::harness::{Ensemble, Files};
 use tokio::runtime::Handle;
 
 use crate::cluster::random::Random;
@@ -18,6 +18,18 @@ const CALM_MS: (u64, u64) = (50, 700);
 /// How slow ways become.
 const DELAY_MS: (u64, u64) = (2, 80);
 
+/// How slow disks become: each sync takes so much longer.
+const SYNC_MS: (u64, u64) = (5, 400);
+
+/// By how much wall clocks are wrong, in either direction.
+const WALL_MS: (u64, u64) = (1_000, 26 * 3_600_000);
+
+/// For how long machines have been suspended when they wake up.
+const SUSPENDED_MS: (u64, u64) = (1_000, 600_000);
+
+/// What a process ends with because of its storage device (`EX_IOERR`).
+const EXIT_IO_ERROR: i32 = 74;
+
 /// Between two looks at the clock.
 const STEP: Duration = Duration::from_millis(10);
 
@@ -28,6 +40,14 @@ enum Fault {
     Gone(Vec<u8>),
     /// These stand still and have to go on.
     Paused(Vec<u8>),
+    /// This one sleeps, as its machine does, and wakes up so much later by its clocks.
+    Suspended(u8, Duration),
+    /// The disk of this one is slow, hangs or is full.
+    Disk(u8),
+    /// The next sync of this one's log fails, if there is one: it has had so many failures before.
+    Failing(u8, u64),
+    /// The wall clock of this one is wrong.
+    Clock(u8),
     /// These ways are cut, or so slow.
     Ways(Vec<(u8, u8, Option<Duration>)>),
 }
@@ -78,9 +98,31 @@ impl Nemesis {
             match fault {
                 Fault::Gone(servers) => servers.into_iter().for_each(|id| self.ensemble.restart(id)),
                 Fault::Paused(servers) => servers.into_iter().for_each(|id| self.ensemble.server(id).resume()),
+                Fault::Suspended(server, slept) => {
+                    self.ensemble.server(server).faults().jump_ahead(slept);
+                    self.ensemble.server(server).resume();
+                }
+                Fault::Disk(server) => self.ensemble.server(server).faults().mend_disk(),
+                Fault::Failing(server, failed_before) => self.mend_failing(server, failed_before),
+                Fault::Clock(server) => self.ensemble.server(server).faults().set_wall_clock(0),
                 Fault::Ways(_) => self.set_ways(),
             }
         }
+    }
+
+    /// A server whose log could not be synced ends.
+    fn mend_failing(&mut self, server: u8, failed_before: u64) {
+        let faults = self.ensemble.server(server).faults();
+        faults.mend_disk();
+        // A sync may be on its way that was told to fail and is not counted yet.
+        thread::sleep(STEP);
+        if faults.counts().failed == failed_before {
+            return;
+        }
+        let status = self.ensemble.wait_for_end(server);
+        assert_eq!(status.code(), Some(EXIT_IO_ERROR), "server {server}: {}", self.ensemble.server(server).log());
+        self.count("ended by a failing disk");
+        self.ensemble.restart(server);
     }
 
     /// Makes the network as the present faults want it.
@@ -103,7 +145,8 @@ impl Nemesis {
         let harmed = |id: u8| {
             self.broken.iter().any(|(_, fault)| match fault {
                 Fault::Gone(servers) | Fault::Paused(servers) => servers.contains(&id),
-                Fault::Ways(_) => false,
+                Fault::Suspended(server, _) | Fault::Disk(server) | Fault::Failing(server, _) => *server == id,
+                Fault::Clock(..) | Fault::Ways(_) => false,
             })
         };
         self.ensemble.ids().filter(|id| !harmed(*id)).collect()
@@ -122,10 +165,26 @@ impl Nemesis {
     fn break_something(&mut self, runtime: &Handle) {
         let unharmed = self.unharmed();
         let Some(victim) = self.victim(&unharmed, runtime) else { return };
-        let everybody: Vec<u8> = self.ensemble.ids().collect();
-        let others = self.ensemble.others(victim);
-        let both = |one: u8, other: u8| [(one, other, None), (other, one, None)];
-        let (name, fault) = match self.random.between(0, 22) {
+        let (name, fault) = match self.random.between(0, 30) {
+            0..13 => self.break_process(victim, unharmed),
+            13..22 => self.break_network(victim),
+            _ => self.break_machine(victim),
+        };
+        self.count(name);
+        println!("storm: {name} {fault:?}");
+        let hold = self.milliseconds(HOLD_MS);
+        // Longer than a disk may hang before somebody minds.
+        let hold = if matches!(fault, Fault::Disk(_)) { 2 * hold } else { hold };
+        self.broken.push((Instant::now() + hold, fault));
+        self.set_ways();
+    }
+
+    fn count(&mut self, name: &'static str) {
+        *self.done.entry(name).or_default() += 1;
+    }
+
+    fn break_process(&mut self, victim: u8, unharmed: Vec<u8>) -> (&'static str, Fault) {
+        match self.random.between(0, 13) {
             0..4 => {
                 self.ensemble.kill(victim);
                 ("killed", Fault::Gone(vec![victim]))
@@ -142,41 +201,74 @@ impl Nemesis {
                 self.ensemble.server(victim).pause();
                 ("paused", Fault::Paused(vec![victim]))
             }
-            11 => {
-                unharmed.iter().for_each(|id| self.ensemble.server(*id).pause());
-                ("all paused", Fault::Paused(unharmed))
-            }
-            12..15 => ("isolated", Fault::Ways(others.iter().flat_map(|other| both(victim, *other)).collect())),
-            15 => ("deaf", Fault::Ways(others.iter().map(|other| (*other, victim, None)).collect())),
-            16 => ("dumb", Fault::Ways(others.iter().map(|other| (victim, *other, None)).collect())),
-            17..19 => {
-                let (one, other): (Vec<u8>, Vec<u8>) = everybody.iter().partition(|_| self.random.between(0, 2) == 0);
-                let ways = one.iter().flat_map(|a| other.iter().flat_map(move |b| both(*a, *b)));
-                ("split", Fault::Ways(ways.collect()))
-            }
-            19 => {
-                let delay = Some(self.milliseconds(DELAY_MS));
-                (
-                    "slow",
-                    Fault::Ways(
-                        others.iter().flat_map(|other| [(victim, *other, delay), (*other, victim, delay)]).collect(),
-                    ),
-                )
-            }
-            20 => {
-                others.iter().for_each(|other| self.ensemble.network().reset(victim, *other));
-                ("reset", Fault::Ways(Vec::new()))
-            }
-            _ if unharmed.contains(&self.forgetful) => {
+            11 if unharmed.contains(&self.forgetful) => {
                 self.ensemble.wipe(self.forgetful);
                 ("wiped", Fault::Gone(vec![self.forgetful]))
             }
-            _ => return,
-        };
-        *self.done.entry(name).or_default() += 1;
-        println!("storm: {name} {fault:?}");
-        let until = Instant::now() + self.milliseconds(HOLD_MS);
-        self.broken.push((until, fault));
-        self.set_ways();
+            _ => {
+                unharmed.iter().for_each(|id| self.ensemble.server(*id).pause());
+                ("all paused", Fault::Paused(unharmed))
+            }
+        }
+    }
+
+    fn break_network(&mut self, victim: u8) -> (&'static str, Fault) {
+        let everybody: Vec<u8> = self.ensemble.ids().collect();
+        let others = self.ensemble.others(victim);
+        let both = |one: u8, other: u8, delay| [(one, other, delay), (other, one, delay)];
+        match self.random.between(0, 9) {
+            0..3 => ("isolated", Fault::Ways(others.iter().flat_map(|other| both(victim, *other, None)).collect())),
+            3 => ("deaf", Fault::Ways(others.iter().map(|other| (*other, victim, None)).collect())),
+            4 => ("dumb", Fault::Ways(others.iter().map(|other| (victim, *other, None)).collect())),
+            5..7 => {
+                let (one, other): (Vec<u8>, Vec<u8>) = everybody.iter().partition(|_| self.random.between(0, 2) == 0);
+                let ways = one.iter().flat_map(|a| other.iter().flat_map(move |b| both(*a, *b, None)));
+                ("split", Fault::Ways(ways.collect()))
+            }
+            7 => {
+                let delay = Some(self.milliseconds(DELAY_MS));
+                ("slow", Fault::Ways(others.iter().flat_map(|other| both(victim, *other, delay)).collect()))
+            }
+            _ => {
+                others.iter().for_each(|other| self.ensemble.network().reset(victim, *other));
+                ("reset", Fault::Ways(Vec::new()))
+            }
+        }
+    }
+
+    /// Its disk and its clocks.
+    fn break_machine(&mut self, victim: u8) -> (&'static str, Fault) {
+        let (sync, slept) = (self.milliseconds(SYNC_MS), self.milliseconds(SUSPENDED_MS));
+        let wrong_by_ms = self.random.between(WALL_MS.0, WALL_MS.1) as i64;
+        let wrong_by_ms = if self.random.between(0, 2) == 0 { wrong_by_ms } else { -wrong_by_ms };
+        let server = self.ensemble.server(victim);
+        let faults = server.faults();
+        match self.random.between(0, 8) {
+            0..2 => {
+                faults.slow_down(sync, sync / 20);
+                ("slow disks", Fault::Disk(victim))
+            }
+            2..4 => {
+                faults.hang(Files::ALL);
+                ("hung disks", Fault::Disk(victim))
+            }
+            4 => {
+                faults.fill(Files::ALL);
+                ("full disks", Fault::Disk(victim))
+            }
+            5 => {
+                let failed_before = faults.counts().failed;
+                faults.fail_next_sync(Files::LOG);
+                ("failing disks", Fault::Failing(victim, failed_before))
+            }
+            6 => {
+                faults.set_wall_clock(wrong_by_ms);
+                ("wrong clocks", Fault::Clock(victim))
+            }
+            _ => {
+                server.pause();
+                ("suspended", Fault::Suspended(victim, slept))
+            }
+        }
     }
 }
