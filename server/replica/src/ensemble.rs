@@ -85,6 +85,7 @@ impl Replica {
         if !spoken_for.is_empty() {
             self.tell_leader(&ToLeader::Speaks(spoken_for), now, out);
         }
+        self.tell_room(now, out);
         self.leader_found(now, out);
         self.resume_held(now, out);
         self.reindex_reads(now, out);
@@ -171,6 +172,7 @@ impl Replica {
                     self.own(session, Owner { server, connection: Some(connection), speaker }, now, out);
                 }
             }
+            ToLeader::Full(is_full) => self.room.hear(server, is_full),
         }
     }
 
@@ -223,6 +225,7 @@ impl Replica {
         self.pending.clear();
         self.owners.clear();
         self.touched.clear();
+        self.room.forget();
         let broken = if mutated("streams-outlive-leader") { Vec::new() } else { self.lanes.with_unanswered() };
         for outbox in broken {
             self.end_outbox(outbox, outcome_unknown(), out);

@@ -49,6 +49,7 @@ mod peer;
 mod reaping;
 pub mod recovery;
 pub mod replica;
+mod room;
 mod sessions;
 mod snapshotting;
 mod speaking;

@@ -69,6 +69,10 @@ pub const SNAPSHOT_RECORDS: u64 = 500_000;
 /// Bytes of log between two snapshots, unless configured.
 pub const SNAPSHOT_BYTES: u64 = 256 * 1024 * 1024;
 
+/// How long the disk of a leader stays full, in milliseconds, before it leaves it to another server to lead. Room is looked
+/// for five times a second.
+pub const FULL_LEADER_MS: u64 = 1_000;
+
 /// How often the leader looks for containers and TTL znodes whose time is up, in milliseconds.
 pub const REAP_INTERVAL_MS: u64 = 1_000;
 

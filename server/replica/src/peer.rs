@@ -42,6 +42,8 @@ pub(crate) enum ToLeader {
     },
     /// Outboxes of the learner speak for these sessions since they were granted that, perhaps by another leader.
     Speaks(Vec<(SessionId, Speaker)>),
+    /// Whether the learner's disk is full.
+    Full(bool),
 }
 
 /// From a leader to one of its learners.
@@ -85,6 +87,7 @@ const ANSWER: u8 = 4;
 const MOVED: u8 = 5;
 const CLAIM: u8 = 6;
 const GRANTED: u8 = 7;
+const FULL: u8 = 8;
 
 /// The binary form of [`ToLeader::Write`], without a copy of the request.
 pub(crate) fn encode_write(outbox: OutboxId, tag: Tag, left_ms: u64, speaks: bool, request: &Request) -> Bytes {
@@ -127,6 +130,7 @@ impl ToLeader {
                 }
                 Bytes::from(out)
             }
+            ToLeader::Full(is_full) => Bytes::copy_from_slice(&[FULL, u8::from(*is_full)]),
         }
     }
 
@@ -139,11 +143,7 @@ impl ToLeader {
                 outbox: OutboxId(reader.u64()?),
                 tag: Tag(reader.u64()?),
                 left_ms: reader.u64()?,
-                speaks: match reader.u8()? {
-                    0 => false,
-                    1 => true,
-                    _ => return Err(DecodeError::Invalid("flag")),
-                },
+                speaks: flag(&mut reader)?,
                 request: request(&mut reader)?,
             },
             TOUCHED => ToLeader::Touched(sessions(&mut reader)?),
@@ -162,6 +162,7 @@ impl ToLeader {
                 }
                 ToLeader::Speaks(sessions)
             }
+            FULL => ToLeader::Full(flag(&mut reader)?),
             _ => return Err(DecodeError::Invalid("message to a leader")),
         };
         reader.finish()?;
@@ -241,6 +242,14 @@ fn grant(reader: &mut Reader) -> Result<Grant, DecodeError> {
     Ok(Grant { epoch: Epoch(reader.u32()?), number: reader.u64()? })
 }
 
+fn flag(reader: &mut Reader) -> Result<bool, DecodeError> {
+    match reader.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(DecodeError::Invalid("flag")),
+    }
+}
+
 fn sessions(reader: &mut Reader) -> Result<Vec<SessionId>, DecodeError> {
     let count = reader.count(8)?;
     let mut sessions = Vec::with_capacity(count);
@@ -270,6 +279,7 @@ mod tests {
             ToLeader::Touched(vec![SessionId(1), SessionId(u64::MAX)]),
             ToLeader::Claim { outbox, tag, session: SessionId(8) },
             ToLeader::Speaks(vec![(SessionId(8), Speaker { outbox, grant: GRANT })]),
+            ToLeader::Full(true),
         ];
         for message in asked {
             let bytes = message.encode();

@@ -36,7 +36,7 @@ impl Reaping {
 impl Replica {
     /// Proposes the removal of what is due, each with the condition that it has not changed since.
     pub(crate) fn reap(&mut self, now: Now, out: &mut Effects) {
-        if self.disk_full || !self.reaping.is_due(now) {
+        if self.room.is_full || !self.reaping.is_due(now) {
             return;
         }
         for reap in self.tree.due(now.wall_ms, REAP_MAX) {

@@ -21,6 +21,7 @@ use crate::input::{ClientInput, DiskInput, Input};
 use crate::lanes::Lanes;
 use crate::limits;
 use crate::reaping::Reaping;
+use crate::room::Room;
 use crate::sessions::Sessions;
 use crate::snapshotting::Snapshotting;
 use crate::speaking::Owner;
@@ -92,7 +93,7 @@ pub struct Replica {
     pub(crate) reaping: Reaping,
     pub(crate) waiting: Waiting,
     pub(crate) under_way: UnderWay,
-    pub(crate) disk_full: bool,
+    pub(crate) room: Room,
     pub(crate) serving: Serving,
     /// This server is all of its ensemble: nobody else could lead.
     pub(crate) is_alone: bool,
@@ -259,7 +260,7 @@ impl Replica {
             reaping: Reaping::default(),
             waiting: Waiting::default(),
             under_way: UnderWay::default(),
-            disk_full: false,
+            room: Room::default(),
             serving: Serving::No,
             is_alone: false,
             forwarded: Map::with_hasher(FixedState::with_seed(seed)),
@@ -373,14 +374,14 @@ impl Replica {
             role: self.zab.role(),
             epoch: self.zab.epoch(),
             leader: self.leader(),
-            serving: (self.is_established() || self.is_following()) && !self.disk_full,
+            serving: (self.is_established() || self.is_following()) && !self.room.is_full,
             logged: self.zab.history().last(),
             durable: self.zab.durable(),
             committed: self.zab.commit(),
             applied: self.tree.applied(),
             snapshot: self.snapshotting.newest(),
             history: self.watches.history_start(),
-            disk_full: self.disk_full,
+            disk_full: self.room.is_full,
             awaits: self.zab.awaited_founders().unwrap_or_default(),
             znodes: self.tree.znode_count() as u64,
             data_bytes: self.tree.data_bytes() as u64,
@@ -411,6 +412,7 @@ impl Replica {
         if self.is_established() {
             self.expire_sessions(now.monotonic_ms.saturating_sub(heard_ms), now, out);
             self.reap(now, out);
+            self.leave_to_others_with_room(now);
         }
         self.give_up_held(now, out);
         self.give_up_administration(now, out);
@@ -430,7 +432,7 @@ impl Replica {
                     self.step_zab(quorate_zab::Input::Synced(token), now, out);
                 }
             }
-            DiskInput::Space { low } => self.disk_full = low,
+            DiskInput::Space { low } => self.room_changed(low, now, out),
             DiskInput::SnapshotReady => self.continue_snapshot(out),
             DiskInput::SnapshotWritten { zxid, chain, oldest_kept } => {
                 self.snapshot_written(zxid, chain, oldest_kept, now, out);

@@ -90,7 +90,7 @@ impl Replica {
             // First, since a request keeps its session alive even if it is refused.
             self.recognize(request)?;
         }
-        if self.disk_full && !matches!(request.op, Op::CloseSession) {
+        if self.room.is_full && !matches!(request.op, Op::CloseSession) {
             let detail = "the server's disk is full; reads go on, writes resume when there is room again";
             return Err(Error::new(Code::DiskFull, detail));
         }

@@ -410,3 +410,41 @@ fn a_transfer_that_its_target_does_not_take_up_is_answered_and_so_is_what_was_wr
     assert_eq!(world.leader(), leader);
     assert!(world.answer(at, written).is_some_and(|response| response.is_ok()));
 }
+
+#[test]
+fn a_leader_whose_disk_is_full_leaves_it_to_a_server_with_room() {
+    let mut world = World::new(&[FOUR]);
+    let leader = world.leader();
+    let others: Vec<ServerId> = [ONE, TWO, THREE].into_iter().filter(|id| *id != leader).collect();
+    let fill = |world: &mut World, id, low| {
+        world.step(id, Input::Disk(DiskInput::Space { low }));
+        world.settle();
+    };
+    fill(&mut world, leader, true);
+    world.pass(limits::FULL_LEADER_MS / 2);
+    assert_eq!(world.leader(), leader, "it may have room again soon");
+    fill(&mut world, leader, false);
+    world.pass(limits::FULL_LEADER_MS);
+    assert_eq!(world.leader(), leader);
+
+    // The observer has room as well, but cannot lead.
+    fill(&mut world, leader, true);
+    fill(&mut world, others[0], true);
+    world.pass(2 * limits::FULL_LEADER_MS);
+    assert_eq!(world.leader(), others[1]);
+    let write = WriteOp::SetData {
+        path: Path::new("/").unwrap(),
+        data: None,
+        precondition: quorate_types::Precondition::None,
+        create: None,
+    };
+    assert!(world.ask(others[1], Op::Write(write)).unwrap().is_ok());
+
+    // If nobody has room, nothing is better elsewhere.
+    fill(&mut world, others[1], true);
+    world.pass(10 * limits::FULL_LEADER_MS);
+    assert_eq!(world.leader(), others[1]);
+    fill(&mut world, others[0], false);
+    world.pass(2 * limits::FULL_LEADER_MS);
+    assert_eq!(world.leader(), others[0]);
+}
