@@ -142,7 +142,8 @@ impl Driver {
         self.hand_over(timer.as_mut()).await;
         self.inbox.shared().close();
         let deadline = Instant::now() + STOP_GRACE;
-        while !self.is_settled() && Instant::now() < deadline {
+        // One that has halted answers nothing more: its clients had better go elsewhere at once.
+        while self.effects.halted.is_none() && !self.is_settled() && Instant::now() < deadline {
             let tick = self.wait(timer.as_mut(), None).await;
             self.turn(tick);
         }

@@ -3,12 +3,18 @@
 use std::time::{Duration, Instant};
 
 use quorate_client::{Client, Consistency, CreateMode, SessionState};
-use quorate_tests::harness::Ensemble;
+use quorate_tests::harness::{Ensemble, EnsembleOptions};
 
 use super::client;
 
 /// The shortest there is, twice.
 const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a disk takes that is slow.
+const SLOW_SYNC: Duration = Duration::from_millis(200);
+
+/// Some syncs of it, and much less than the timeout.
+const MOVED_AFTER_MAX: Duration = Duration::from_millis(1_400);
 
 async fn exists(client: &Client, path: &str) -> bool {
     client.exists(path).consistency(Consistency::Linearizable).await.unwrap().stat.is_some()
@@ -101,4 +107,37 @@ async fn an_ensemble_that_stands_still_as_a_whole_ends_no_session() {
     let stat = owner.exists("/alive").consistency(Consistency::Linearizable).await.unwrap().stat;
     assert_eq!(stat.map(|stat| stat.czxid), Some(created.stat.czxid));
     assert_eq!(session.state(), SessionState::Connected);
+}
+
+#[tokio::test]
+async fn a_session_outlives_the_removal_of_its_server() {
+    let ensemble = Ensemble::start_with(EnsembleOptions { has_faults: true, ..EnsembleOptions::default() });
+    let leader = ensemble.leader().await;
+    ensemble.serving(&[1, 2, 3]).await;
+    let leaving = ensemble.others(leader)[0];
+    let left = ensemble.others(leaving);
+    let owner = client(&ensemble, &[leaving, left[0], left[1]]);
+    let session = owner.open_session(TIMEOUT).await.unwrap();
+    let created = session.create("/mine", "").mode(CreateMode::Ephemeral).await.unwrap();
+    // There is always something that it has to write when it hears that it has to go.
+    ensemble.server(leaving).faults().slow_down(SLOW_SYNC, Duration::ZERO);
+    let writer = client(&ensemble, &left);
+    let writing = tokio::spawn(async move {
+        loop {
+            writer.set("/others", "busy").upsert().await.unwrap();
+        }
+    });
+    let observer = client(&ensemble, &left);
+    observer.reconfigure().remove(leaving.into()).await.unwrap();
+    let (began, mut slowest) = (Instant::now(), Duration::ZERO);
+    while began.elapsed() < TIMEOUT {
+        let asked = Instant::now();
+        session.set("/mine", "still").await.unwrap();
+        slowest = slowest.max(asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    writing.abort();
+    assert!(slowest < MOVED_AFTER_MAX, "the server that has to go has kept its client for {slowest:?}");
+    let stat = observer.exists("/mine").consistency(Consistency::Linearizable).await.unwrap().stat;
+    assert_eq!(stat.map(|stat| stat.czxid), Some(created.stat.czxid));
 }
