@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use quorate_client::{Builder, Client, Role, Status};
+use quorate_client::{Builder, Client, MemberAddress, MemberSpec, Membership, Role, Status};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -29,6 +29,8 @@ pub struct EnsembleOptions {
     pub voters: u8,
     /// Servers that do not; they come after the voters.
     pub observers: u8,
+    /// Servers that may come later; their numbers come after those of the others.
+    pub spares: u8,
     /// More arguments of every server.
     pub arguments: Vec<String>,
     /// Below which the data of all servers goes; temporary directories unless set.
@@ -43,8 +45,7 @@ pub struct Ensemble {
     servers: BTreeMap<u8, Server>,
     network: Network,
     directory: Directory,
-    voters: u8,
-    arguments: Vec<String>,
+    options: EnsembleOptions,
 }
 
 /// Where the gRPC doors of the servers are at this moment, under names that never change.
@@ -53,7 +54,7 @@ struct Directory(Arc<Mutex<BTreeMap<String, String>>>);
 
 impl Default for EnsembleOptions {
     fn default() -> EnsembleOptions {
-        EnsembleOptions { voters: 3, observers: 0, arguments: Vec::new(), dir: None, has_faults: false }
+        EnsembleOptions { voters: 3, observers: 0, spares: 0, arguments: Vec::new(), dir: None, has_faults: false }
     }
 }
 
@@ -73,24 +74,25 @@ impl Ensemble {
     /// If a server does not come up.
     #[must_use]
     pub fn start_with(options: EnsembleOptions) -> Ensemble {
-        let EnsembleOptions { voters, observers, arguments, dir, has_faults } = options;
-        let ids: Vec<u8> = (1..=voters + observers).collect();
+        let founders = options.voters + options.observers;
+        let known: Vec<u8> = (1..=founders + options.spares).collect();
         let mut ensemble = Ensemble {
             servers: BTreeMap::new(),
-            network: Network::between(&ids),
+            network: Network::between(&known),
             directory: Directory::default(),
-            voters,
-            arguments,
+            options,
         };
-        for id in ids {
-            let arguments = ensemble.arguments_of(id);
-            let data_dir = dir.as_ref().map(|dir| dir.join(format!("server-{id}")));
-            let options = ServerOptions { data_dir, arguments, has_faults, ..ServerOptions::default() };
-            let server = Server::start_with(options);
-            ensemble.servers.insert(id, server);
-            ensemble.came(id);
-        }
+        (1..=founders).for_each(|id| ensemble.begin(id));
         ensemble
+    }
+
+    fn begin(&mut self, id: u8) {
+        let arguments = self.arguments_of(id);
+        let data_dir = self.options.dir.as_ref().map(|dir| dir.join(format!("server-{id}")));
+        let has_faults = self.options.has_faults;
+        let options = ServerOptions { data_dir, arguments, has_faults, ..ServerOptions::default() };
+        self.servers.insert(id, Server::start_with(options));
+        self.came(id);
     }
 
     /// All servers.
@@ -98,9 +100,22 @@ impl Ensemble {
         self.servers.keys().copied()
     }
 
-    /// Those that vote.
-    pub fn voters(&self) -> impl Iterator<Item = u8> + use<> {
-        1..=self.voters
+    /// How many voted when it began.
+    #[must_use]
+    pub fn voters(&self) -> usize {
+        self.options.voters.into()
+    }
+
+    /// All servers that there may ever be.
+    #[must_use]
+    pub fn known(&self) -> Vec<u8> {
+        self.network.servers().collect()
+    }
+
+    /// Those that may still come.
+    #[must_use]
+    pub fn spares(&self) -> Vec<u8> {
+        self.network.servers().filter(|id| !self.servers.contains_key(id)).collect()
     }
 
     /// All servers but one.
@@ -154,6 +169,28 @@ impl Ensemble {
             self.kill(id);
         }
         self.server(id).wipe();
+    }
+
+    /// Starts a spare server: it comes to learn, and belongs to the ensemble once it is added.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub fn join(&mut self, id: u8) {
+        self.begin(id);
+    }
+
+    /// A server that does not belong to the ensemble any more goes for good, with its data; its number is spare then.
+    ///
+    /// # Panics
+    /// If there is no such server.
+    pub fn retire(&mut self, id: u8) {
+        self.wipe(id);
+        self.servers.remove(&id);
+    }
+
+    /// Whether the process of a server runs.
+    pub fn is_alive(&mut self, id: u8) -> bool {
+        self.get_mut(id).is_alive()
     }
 
     // ---- What servers say ------------------------------------------------------------------------------------------
@@ -258,15 +295,26 @@ impl Ensemble {
     }
 
     fn arguments_of(&self, id: u8) -> Vec<String> {
+        let EnsembleOptions { voters, observers, .. } = self.options;
+        // Those that came later are no founders, but may be the only ones left who can be asked who leads.
+        let is_told = |other: &u8| *other <= voters + observers || *other == id || self.servers.contains_key(other);
         let member = |other: u8| {
-            let role = if other > self.voters { "observer" } else { "participant" };
+            let role = if other > voters { "observer" } else { "participant" };
             format!("{other}={}:{role}", self.network.gate(other))
         };
-        let members: Vec<String> = self.network.servers().map(member).collect();
+        let members: Vec<String> = self.network.servers().filter(is_told).map(member).collect();
         let us = id.to_string();
         // The gate is in front of the door.
         let given = ["--server-id", &us, "--peer", "127.0.0.1:0", "--member", &members.join(",")];
-        given.into_iter().map(str::to_owned).chain(self.arguments.iter().cloned()).collect()
+        given.into_iter().map(str::to_owned).chain(self.options.arguments.iter().cloned()).collect()
+    }
+
+    /// What a server is to be, for a change of the ensemble.
+    #[must_use]
+    pub fn spec(&self, id: u8, membership: Membership) -> MemberSpec {
+        let grpc = self.servers.get(&id).map(|server| server.address("grpc").to_owned());
+        let peer = self.network.gate(id).to_string();
+        MemberSpec { server_id: id.into(), membership, address: Some(MemberAddress { peer, grpc, http: None }) }
     }
 
     fn came(&self, id: u8) {

@@ -1,5 +1,7 @@
 //! `Door`: a client whose every request is written down.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use quorate_client::reply::{MultiReply, MultiResult};
 use quorate_client::{Client, Consistency, CreateMode, Error, Session, Stat};
@@ -47,17 +49,21 @@ impl Door {
 
     pub(super) async fn ask(&mut self, op: Op, session: Option<&Session>, is_linearizable: bool) -> Answer {
         self.asked += 1;
-        let called = self.journal.now();
+        let (called, began) = (self.journal.now(), Instant::now());
         let client: &Client = session.map_or(&self.client, |session| session);
         let outcome = send(client, &op, is_linearizable).await;
-        let at = self.journal.now();
+        let (at, ended) = (self.journal.now(), Instant::now());
         let answer = match outcome {
             Ok((zxid, reply)) => Answer::Done { at, zxid: Zxid(zxid), reply },
             Err(error) if is_verdict(&error) => Answer::Refused { at, reason: error.reason() },
-            Err(_) => Answer::Unknown,
+            Err(error) => {
+                println!("storm: client {} was left in doubt: {error:?}", self.number);
+                Answer::Unknown
+            }
         };
         let session = session.map_or(SessionId::NONE, |session| SessionId(session.id()));
-        let entry = Entry { client: self.number, op, session, is_linearizable, called, answer: answer.clone() };
+        let entry =
+            Entry { client: self.number, op, session, is_linearizable, called, answer: answer.clone(), began, ended };
         self.journal.add(entry);
         answer
     }

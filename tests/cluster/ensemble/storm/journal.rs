@@ -1,6 +1,7 @@
 //! `Journal`: everything that the clients of a run asked for, and what came of it.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use quorate_client::Reason;
 use quorate_tests::linearizability::Clock;
@@ -18,6 +19,9 @@ pub(super) struct Entry {
     pub(super) is_linearizable: bool,
     pub(super) called: u64,
     pub(super) answer: Answer,
+    /// The same by the clock on the wall, which no judge looks at.
+    pub(super) began: Instant,
+    pub(super) ended: Instant,
 }
 
 /// What came of a request, as far as its client knows.

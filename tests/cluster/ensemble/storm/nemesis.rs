@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use quorate_tests::harness::{Ensemble, Files};
 use tokio::runtime::Handle;
 
+use super::members;
 use crate::cluster::random::Random;
 
 /// How long something stays broken.
@@ -52,6 +53,9 @@ enum Fault {
     Ways(Vec<(u8, u8, Option<Duration>)>),
 }
 
+/// How often what was done.
+pub(super) type Counts = BTreeMap<&'static str, u32>;
+
 /// Breaks things.
 pub(super) struct Nemesis {
     ensemble: Ensemble,
@@ -60,29 +64,38 @@ pub(super) struct Nemesis {
     hands: usize,
     /// The one server that may lose its disk: two could make the ensemble forget.
     forgetful: u8,
+    /// So many servers vote at least, whoever they are.
+    voters_min: usize,
     broken: Vec<(Instant, Fault)>,
-    done: BTreeMap<&'static str, u32>,
+    done: Counts,
 }
 
 impl Nemesis {
     pub(super) fn new(ensemble: Ensemble, mut random: Random, hands: usize) -> Nemesis {
         let forgetful = random.between(1, ensemble.ids().count() as u64 + 1) as u8;
-        Nemesis { ensemble, random, hands, forgetful, broken: Vec::new(), done: BTreeMap::new() }
+        let voters_min = ensemble.voters();
+        Nemesis { ensemble, random, hands, forgetful, voters_min, broken: Vec::new(), done: BTreeMap::new() }
     }
 
     /// Does so for a while, on a thread that may block. Returns the ensemble, whole, and how often it did what.
-    pub(super) fn rage(mut self, duration: Duration, runtime: &Handle) -> (Ensemble, BTreeMap<&'static str, u32>) {
+    pub(super) fn rage(mut self, duration: Duration, runtime: &Handle) -> (Ensemble, Counts) {
         let until = Instant::now() + duration;
         let mut calm_until = Instant::now();
         while Instant::now() < until {
             self.mend(Instant::now());
+            self.bury();
             if self.broken.len() < self.hands && Instant::now() >= calm_until {
-                self.break_something(runtime);
+                if self.random.between(0, 6) == 0 {
+                    self.change_members(runtime);
+                } else {
+                    self.break_something(runtime);
+                }
                 calm_until = Instant::now() + self.milliseconds(CALM_MS);
             }
             thread::sleep(STEP);
         }
         self.mend(until + duration);
+        self.bury();
         (self.ensemble, self.done)
     }
 
@@ -104,6 +117,8 @@ impl Nemesis {
                 }
                 Fault::Disk(server) => self.ensemble.server(server).faults().mend_disk(),
                 Fault::Failing(server, failed_before) => self.mend_failing(server, failed_before),
+                // It may have left for good.
+                Fault::Clock(server) if !self.ensemble.ids().any(|id| id == server) => {}
                 Fault::Clock(server) => self.ensemble.server(server).faults().set_wall_clock(0),
                 Fault::Ways(_) => self.set_ways(),
             }
@@ -177,6 +192,28 @@ impl Nemesis {
         let hold = if matches!(fault, Fault::Disk(_)) { 2 * hold } else { hold };
         self.broken.push((Instant::now() + hold, fault));
         self.set_ways();
+    }
+
+    /// Those who were removed and whose removal nobody answered end by themselves when they hear of it.
+    fn bury(&mut self) {
+        for id in self.unharmed() {
+            if !self.ensemble.is_alive(id) {
+                let log = self.ensemble.server(id).log();
+                assert!(log.contains("this server was removed from the ensemble"), "server {id} has ended: {log}");
+                self.ensemble.retire(id);
+                self.count("ended because they were removed");
+            }
+        }
+    }
+
+    /// Not a fault, but an opportunity for some. Those who are harmed stay: they could not be switched off.
+    fn change_members(&mut self, runtime: &Handle) {
+        let unharmed = self.unharmed();
+        let changing = members::change(&mut self.ensemble, self.voters_min, &unharmed, &mut self.random);
+        if let Some(name) = runtime.block_on(changing) {
+            println!("storm: {name}");
+            self.count(name);
+        }
     }
 
     fn count(&mut self, name: &'static str) {

@@ -1,6 +1,7 @@
 //! The judges themselves: each history here is right but for one thing, which has to be found.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use quorate_client::{Event, EventKind, Stat};
 use quorate_tests::model::{Ask, Model};
@@ -77,7 +78,9 @@ impl Story {
         let (called, at) = (self.now, self.now + 1);
         self.now += 2;
         let answer = Answer::Done { at, zxid, reply };
-        self.entries.push(Entry { client: 0, op, session: SessionId::NONE, is_linearizable, called, answer });
+        let (began, ended) = (Instant::now(), Instant::now());
+        let (client, session) = (0, SessionId::NONE);
+        self.entries.push(Entry { client, op, session, is_linearizable, called, answer, began, ended });
     }
 
     /// A bit of everything.
