@@ -8,6 +8,7 @@
 //! | `clients` | what is asked for |
 //! | `door` | how it is asked for, and written down |
 //! | `journal` | what was written down |
+//! | `rolling` | what happens on ordinary days |
 //! | `watchers` | those who are told of every change |
 //! | `replay` | the judge who does everything again in the order of zxids |
 //! | `blind` | the judge who looks at no zxid |
@@ -22,6 +23,7 @@ mod journal;
 mod members;
 mod nemesis;
 mod replay;
+mod rolling;
 mod watchers;
 
 use std::collections::BTreeMap;
@@ -80,6 +82,8 @@ struct Aftermath {
 /// How it was for clients.
 struct Seen {
     txns: u64,
+    /// Requests of which nobody could tell what had become.
+    in_doubt: Vec<Entry>,
     /// No write of any client was acknowledged for so long.
     longest_gap: Duration,
     /// What the slowest of those took that were.
@@ -190,6 +194,7 @@ impl Seen {
         let gaps = acknowledged.windows(2).map(|pair| pair[1] - pair[0]);
         Seen {
             txns: 0,
+            in_doubt: entries.iter().filter(|entry| matches!(entry.answer, Answer::Unknown)).cloned().collect(),
             longest_gap: gaps.max().unwrap_or_default(),
             slowest_write: entries
                 .iter()
