@@ -45,7 +45,7 @@ use utoipa_axum::routes;
 use crate::door::DoorLayer;
 use crate::gateway::Gateway;
 use crate::problem::{Problem, Refusal};
-use crate::routes::{children, cluster, members, operations, sessions, stats, watch, znodes};
+use crate::routes::{children, cluster, members, operations, sessions, snapshot, stats, watch, znodes};
 
 pub use crate::config::{Config, Origins};
 pub use crate::metrics::Metrics;
@@ -88,6 +88,7 @@ fn api(with_metrics: bool) -> OpenApiRouter<Gateway> {
         .routes(routes!(cluster::get))
         .routes(routes!(members::get, members::put, members::post))
         .routes(routes!(members::transfer))
+        .routes(routes!(snapshot::get))
         .routes(routes!(operations::livez))
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::openapi));

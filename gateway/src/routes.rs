@@ -5,6 +5,7 @@ pub(crate) mod cluster;
 pub(crate) mod members;
 pub(crate) mod operations;
 pub(crate) mod sessions;
+pub(crate) mod snapshot;
 pub(crate) mod stats;
 pub(crate) mod watch;
 pub(crate) mod znodes;

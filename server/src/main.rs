@@ -4,6 +4,7 @@
 //! speaks to the gRPC door as any client does, only without a socket in between.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod backups;
 mod dev_cluster;
 mod shutdown;
 
@@ -60,6 +61,8 @@ enum Command {
     DevCluster(dev_cluster::Options),
     #[command(flatten)]
     Client(quorate_cli::Command),
+    #[command(flatten)]
+    Backups(backups::Command),
 }
 
 fn main() -> ExitCode {
@@ -67,7 +70,8 @@ fn main() -> ExitCode {
     match command {
         Command::Serve(settings) => serve(*settings),
         Command::DevCluster(options) => run_dev_cluster(options),
-        Command::Client(command) => run_client(command, client),
+        Command::Client(command) => run_client(quorate_cli::run(command, client)),
+        Command::Backups(command) => run_client(backups::run(command, client)),
     }
 }
 
@@ -94,9 +98,9 @@ fn client_option(matches: &ArgMatches) -> Option<String> {
     options.get_arguments().map(|option| option.get_id().to_string()).find(|name| is_typed(name))
 }
 
-fn run_client(command: quorate_cli::Command, global: quorate_cli::Global) -> ExitCode {
+fn run_client(command: impl Future<Output = ExitCode>) -> ExitCode {
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(quorate_cli::run(command, global)),
+        Ok(runtime) => runtime.block_on(command),
         Err(error) => fail(EXIT_FAILURE, &anyhow::Error::new(error).context("cannot start the runtime")),
     }
 }

@@ -21,7 +21,7 @@ use self::agreement::Agreement;
 use crate::process;
 
 /// The names of operations, in the order of [`op_index`].
-const OPS: [&str; 22] = [
+const OPS: [&str; 23] = [
     "create",
     "delete",
     "set_data",
@@ -44,6 +44,7 @@ const OPS: [&str; 22] = [
     "members",
     "reconfigure",
     "transfer_leadership",
+    "snapshot",
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -319,6 +320,7 @@ fn op_index(op: &Op) -> usize {
         Op::Members => 19,
         Op::Reconfigure { .. } => 20,
         Op::TransferLeadership { .. } => 21,
+        Op::Snapshot => 22,
     }
 }
 

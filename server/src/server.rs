@@ -167,7 +167,7 @@ impl Server {
             let (listener, address) = listen("peers", ensemble.peer, socket)?;
             let peers_config =
                 peers::Config { tls: ensemble.tls.clone(), ..peers::Config::new(addresses, incarnation) };
-            let peers = Peers::start(peers_config, identity, listener, snapshot_dir, Arc::new(inbox.clone()));
+            let peers = Peers::start(peers_config, identity, listener, snapshot_dir.clone(), Arc::new(inbox.clone()));
             Ok((peers.map_err(StartError::Tls)?, address))
         });
         let (peers, peer_address) = peers.transpose()?.unzip();
@@ -178,7 +178,7 @@ impl Server {
         let (listener, grpc_address) = listen("gRPC", config.grpc, grpc)?;
         let places = config.ensemble.iter().flat_map(|ensemble| ensemble.places.iter());
         let places = places.map(|(server, place)| (server, place.into())).collect();
-        let door = Door::new(inbox.clone(), grpc::Config { places, ..grpc::Config::default() });
+        let door = Door::new(inbox.clone(), grpc::Config { places, ..grpc::Config::default() }, snapshot_dir);
         let (tasks, stop_accepting, abandon) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let listener = Listener {
             listener,

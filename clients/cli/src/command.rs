@@ -82,9 +82,17 @@ fn with_exit_codes(examples: &str) -> String {
 
 /// Runs a command and prints its results, or why there are none.
 pub async fn run(command: Command, global: Global) -> ExitCode {
+    run_with(global, async |client, printer| command.run(client, printer).await).await
+}
+
+/// Likewise, with a command that is none of these.
+pub async fn run_with(
+    global: Global,
+    command: impl AsyncFnOnce(&Client, &mut Printer) -> Result<(), Failure>,
+) -> ExitCode {
     let mut printer = Printer::stdout(global.output);
     let client = global.client();
-    let outcome = command.run(&client, &mut printer).await.and_then(|()| printer.flush());
+    let outcome = command(&client, &mut printer).await.and_then(|()| printer.flush());
     let Err(failure) = outcome else { return ExitCode::SUCCESS };
     // What was printed before it failed was true; a second failure to print says nothing new.
     let _ = printer.flush();

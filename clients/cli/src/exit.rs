@@ -20,7 +20,7 @@ Exit codes:
 
 /// Why a command did not do what it should.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The ensemble refused, or could not be asked.
     Client(Error),
     /// The command makes no sense as given.
@@ -33,7 +33,7 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// A failure with a file, or with standard input or output.
-    pub(crate) fn io(what: &str, error: &io::Error) -> Failure {
+    pub fn io(what: &str, error: &io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::BrokenPipe,
             _ => Failure::Other(format!("{what}: {error}")),
@@ -41,7 +41,7 @@ impl Failure {
     }
 
     /// See [`EXIT_CODES`].
-    pub(crate) fn code(&self) -> u8 {
+    pub fn code(&self) -> u8 {
         match self {
             Failure::Client(error) => code_of(error.reason()),
             Failure::Usage(_) => 2,
@@ -51,7 +51,7 @@ impl Failure {
     }
 
     /// As JSON, for standard error.
-    pub(crate) fn to_json(&self) -> String {
+    pub fn to_json(&self) -> String {
         let document = match self {
             Failure::Client(error) => ErrorDocument {
                 reason: error.reason().as_str(),

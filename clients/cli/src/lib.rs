@@ -18,6 +18,7 @@ mod printer;
 mod text;
 mod time;
 
-pub use self::command::{Command, run};
-pub use self::exit::EXIT_CODES;
+pub use self::command::{Command, run, run_with};
+pub use self::exit::{EXIT_CODES, Failure};
 pub use self::global::{Global, OutputFormat};
+pub use self::printer::Printer;

@@ -8,7 +8,7 @@ use crate::exit::Failure;
 use crate::global::OutputFormat;
 
 /// Prints results. Whoever prints the last result before waiting for something has to flush.
-pub(crate) struct Printer {
+pub struct Printer {
     out: Box<dyn Write + Send>,
     format: OutputFormat,
     is_terminal: bool,
@@ -21,34 +21,34 @@ impl Printer {
     }
 
     /// Whether results are printed as JSON.
-    pub(crate) fn is_json(&self) -> bool {
+    pub fn is_json(&self) -> bool {
         self.format == OutputFormat::Json
     }
 
     /// Whether a person watches.
-    pub(crate) fn is_terminal(&self) -> bool {
+    pub fn is_terminal(&self) -> bool {
         self.is_terminal
     }
 
     /// One JSON object on a line.
-    pub(crate) fn json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
+    pub fn json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
         let mut line = serde_json::to_vec(document).map_err(|error| Failure::Other(error.to_string()))?;
         line.push(b'\n');
         self.bytes(&line)
     }
 
     /// A line of text.
-    pub(crate) fn line(&mut self, text: &str) -> Result<(), Failure> {
+    pub fn line(&mut self, text: &str) -> Result<(), Failure> {
         self.bytes(text.as_bytes())?;
         self.bytes(b"\n")
     }
 
     /// Text or data as it is.
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.out.write_all(bytes).map_err(failed)
     }
 
-    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+    pub fn flush(&mut self) -> Result<(), Failure> {
         self.out.flush().map_err(failed)
     }
 }

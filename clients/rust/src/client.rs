@@ -12,7 +12,7 @@ use crate::connection::{Connections, Connector, Dialer, WatchConnections};
 use crate::core::{Channels, Core, Lane};
 use crate::ops::{
     self, Call, Check, ClusterCall, CountDescendants, Create, Delete, Exists, Get, GetAcl, GetDigest, GetEphemerals,
-    GetMembers, GetStatus, ListChildren, Multi, MultiRead, Reconfigure, SetAcl, SetData, StreamTree,
+    GetMembers, GetStatus, ListChildren, Multi, MultiRead, Reconfigure, SetAcl, SetData, StreamTree, TakeSnapshot,
     TransferLeadership,
 };
 use crate::request_ids::RequestIds;
@@ -305,6 +305,23 @@ impl Client {
     /// Asks the server that this client is connected to for a hash of its state.
     pub fn digest(&self) -> ClusterCall<GetDigest> {
         ClusterCall::new(self, GetDigest)
+    }
+
+    /// Takes a backup: the whole state as of one zxid, as the bytes of a snapshot file, while writes go on. It holds
+    /// everything that the server had applied when it was asked, whatever ACLs say.
+    /// ```no_run
+    /// # async fn example(client: quorate_client::Client, file: &mut std::fs::File) -> Result<(), Box<dyn std::error::Error>> {
+    /// use futures_util::StreamExt as _;
+    ///
+    /// let mut snapshot = client.snapshot().await?;
+    /// while let Some(piece) = snapshot.next().await {
+    ///     std::io::Write::write_all(file, &piece?)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn snapshot(&self) -> TakeSnapshot {
+        TakeSnapshot::new(self)
     }
 
     /// Watches a znode, its children or everything below it, on a stream of its own.

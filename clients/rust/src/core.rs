@@ -212,6 +212,26 @@ impl Client {
         self.within(timeout, begin()).await
     }
 
+    /// Begins a snapshot: what it will be, and what follows.
+    pub(crate) async fn open_snapshot(
+        &self,
+        mut request: v1::SnapshotRequest,
+        timeout: Duration,
+    ) -> Result<(Arc<Connection>, v1::SnapshotHead, tonic::Streaming<v1::SnapshotResponse>), Error> {
+        let begin = async {
+            let connection = self.connection().await?;
+            raise(&mut request.options, connection.missing(&self.core.seen));
+            let begun = unary::snapshot(&connection, request).await;
+            let mut stream = begun.map_err(|status| self.lost(&connection, status))?;
+            let first = stream.message().await.map_err(|status| self.lost(&connection, status))?;
+            match first.and_then(|first| first.part) {
+                Some(v1::snapshot_response::Part::Head(head)) => Ok((connection, head, stream)),
+                _ => Err(Error::new(Reason::Protocol, "the server did not say what snapshot it sends")),
+            }
+        };
+        self.within(Some(timeout), begin).await
+    }
+
     /// Asks about the ensemble, or changes it.
     pub(crate) async fn ask_cluster<O: Ask>(
         &self,

@@ -2,6 +2,7 @@
 
 pub(crate) mod cluster;
 mod read;
+mod snapshot;
 mod status;
 mod tree;
 mod write;
@@ -17,6 +18,7 @@ pub use self::cluster::{ClusterCall, GetDigest, GetMembers, GetStatus, Reconfigu
 pub use self::read::{
     CountDescendants, Exists, Get, GetAcl, GetEphemerals, ListChildren, MultiRead, MultiReadOperation, Sync,
 };
+pub use self::snapshot::{Snapshot, TakeSnapshot};
 pub use self::status::Status;
 pub use self::tree::{StreamTree, Tree};
 pub use self::write::{Check, Create, Delete, Multi, MultiOperation, SetAcl, SetData};

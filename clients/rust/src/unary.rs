@@ -147,6 +147,15 @@ pub(crate) async fn stream_tree(
     Ok(znodes(connection).stream_tree(request).await?.into_inner())
 }
 
+/// Begins to stream a snapshot.
+pub(crate) async fn snapshot(
+    connection: &Connection,
+    request: v1::SnapshotRequest,
+) -> Result<tonic::Streaming<v1::SnapshotResponse>, Status> {
+    let mut service = ClusterServiceClient::new(connection.transport.clone());
+    Ok(service.snapshot(request).await?.into_inner())
+}
+
 /// Asks about the ensemble, or changes it.
 pub(crate) async fn ask_cluster<O: Ask>(
     connection: &Connection,

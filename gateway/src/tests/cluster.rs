@@ -119,3 +119,26 @@ async fn leadership_is_handed_over() {
     let refused = send(&gateway, json_request("POST", "/v1/cluster/leader"), r#"{"server_id":9}"#).await;
     assert_eq!(refused.verdict(), (404, "NO_SERVER".to_owned()));
 }
+
+#[tokio::test]
+async fn a_snapshot_is_a_file_and_whoever_gets_only_a_part_of_it_notices() {
+    let uri = "/v1/cluster/snapshot";
+    let answered = get(&gateway(&tree()), uri).await;
+    assert_eq!((answered.status.as_u16(), &answered.body[..]), (200, &b"snapshots"[..]));
+    for (name, value) in [
+        ("content-type", "application/octet-stream"),
+        ("content-length", "9"),
+        ("content-disposition", "attachment; filename=\"quorate-0x2a.snapshot\""),
+        ("cache-control", "no-store"),
+        ("quorate-zxid", "0x5eed:0x2a"),
+    ] {
+        assert_eq!(answered.header(name), value, "{name}");
+    }
+    assert_eq!(get(&gateway(&Fake::unready()), uri).await.verdict(), (507, "DISK_FULL".to_owned()));
+    let cut_off = request("GET", uri)
+        .header("quorate-session", "0x1")
+        .header("quorate-session-secret", "AAECAwQFBgcICQoLDA0ODw")
+        .body(Body::empty());
+    let response = gateway(&tree()).oneshot(cut_off.unwrap()).await.unwrap();
+    assert!(response.into_body().collect().await.is_err(), "it has no end");
+}

@@ -293,6 +293,24 @@ impl ClusterService for Fake {
         }
     }
 
+    type SnapshotStream = Streamed<v1::SnapshotResponse>;
+
+    /// A file of nine bytes. Who wants it of a session is sent less than what was announced.
+    async fn snapshot(&self, request: Request<v1::SnapshotRequest>) -> Result<Response<Self::SnapshotStream>, Status> {
+        use v1::snapshot_response::Part;
+        if !self.0.serving {
+            return Err(refused(tonic::Code::ResourceExhausted, "DISK_FULL"));
+        }
+        let is_cut = request.into_inner().options.is_some_and(|options| options.session.is_some());
+        let head = v1::SnapshotHead { header: header(), zxid: 0x2a, bytes: 9, znodes: 7, ..Default::default() };
+        let pieces = [Part::Piece(b"snap"[..].into()), Part::Piece(b"shots"[..].into())];
+        let end = (!is_cut).then_some(Part::End(v1::SnapshotEnd { bytes: 9 }));
+        let sent = if is_cut { &pieces[..1] } else { &pieces[..] };
+        let parts: Vec<_> = [Part::Head(head)].into_iter().chain(sent.iter().cloned()).chain(end).collect();
+        let parts = parts.into_iter().map(|part| Ok(v1::SnapshotResponse { part: Some(part) }));
+        Ok(Response::new(Box::pin(tokio_stream::iter(parts))))
+    }
+
     async fn digest(&self, _: Request<v1::DigestRequest>) -> Result<Response<v1::DigestResponse>, Status> {
         Err(Status::unimplemented("the gateway shows the status"))
     }

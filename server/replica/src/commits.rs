@@ -69,7 +69,7 @@ impl Replica {
             }
             Output::ReadLog { token, after, bytes_max } => out.disk.push(DiskOp::Read { token, after, bytes_max }),
             Output::Deliver(frame) => self.deliver(&frame, now, out),
-            Output::Restored(position) => self.restored(position, out),
+            Output::Restored(position) => self.restored(position, now, out),
             Output::Established(epoch) => {
                 if !matches!(self.serving, Serving::Leading(_)) {
                     self.begin_sessions();

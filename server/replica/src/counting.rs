@@ -33,6 +33,13 @@ impl Counting {
     pub(crate) fn has_work(&self) -> bool {
         self.current.is_some() || !self.waiting.is_empty()
     }
+
+    /// The state was replaced, and what the count under way has held of it is gone: it begins again.
+    pub(crate) fn state_replaced(&mut self) {
+        if let Some((asked, _)) = self.current.take() {
+            self.waiting.push_front(asked);
+        }
+    }
 }
 
 impl Replica {

@@ -12,13 +12,11 @@ use quorate_zab::{ConnectionId, Digest, Position, SnapshotBase};
 
 use crate::commits::BARRIER_BYTES;
 use crate::effect::{Effects, Halted, SnapshotOp};
-use crate::history::History;
 use crate::limits;
 use crate::outbox::response_bytes;
 use crate::peer::{ToLeader, ToLearner, encode_write};
 use crate::replica::{Held, Indexed, Replica, Serving, Word};
 use crate::speaking::{Owner, session_moved};
-use crate::watch::{WatchConfig, Watches};
 use crate::writes::Asker;
 
 /// What leaders state of the state, until this server has come so far.
@@ -258,7 +256,7 @@ impl Replica {
 
     /// The snapshot of a leader counts from now on: clients have to come again, and will be told what is not known of the
     /// time between.
-    pub(crate) fn restored(&mut self, position: Position, out: &mut Effects) {
+    pub(crate) fn restored(&mut self, position: Position, now: Now, out: &mut Effects) {
         let Some(Received { base, tree }) = self.received.take() else {
             panic!("the snapshot at {position:?} counts, and was never received")
         };
@@ -267,15 +265,16 @@ impl Replica {
         for outbox in self.lanes.ordered() {
             self.end_outbox(outbox, error(), out);
         }
+        self.no_snapshot(&error(), now, out);
         self.tree = *tree;
         self.pending.clear();
         self.snapshotting.restart(position.zxid);
         out.snapshot.push(SnapshotOp::Adopt { zxid: position.zxid });
         self.sessions.clear();
         self.begin_sessions();
-        let history = History::new(position.zxid, self.config.history_bytes);
-        self.watches =
-            Watches::new(history, WatchConfig { hash_seed: self.config.hash_seed, ..WatchConfig::default() });
+        self.counting.state_replaced();
+        // Streams without an order are still there, and would wait for ever for what they have missed.
+        self.watches.state_replaced(&self.tree, position.zxid, out);
     }
 
     /// Compares this state with what the leader has said of its own.

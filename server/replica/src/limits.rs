@@ -60,6 +60,9 @@ pub const SLICE_BYTES: usize = 256 * 1024;
 /// millisecond of work.
 pub const SNAPSHOT_SLICE_BYTES: usize = 64 * 1024;
 
+/// Clients that may wait for a snapshot: they share the one that is written, so nobody needs more.
+pub const SNAPSHOT_WAITERS_MAX: usize = 64;
+
 /// Znodes or changes that one such slice looks at.
 pub const SLICE_ITEMS: usize = 4_096;
 

@@ -201,6 +201,7 @@ impl Replica {
                     Err(error) => Err(error),
                 }
             }
+            Op::Snapshot => return self.snapshot_for(outbox, tag),
             Op::Status => Ok(Reply::Status(self.status_reply())),
             Op::Write(_)
             | Op::Multi(_)

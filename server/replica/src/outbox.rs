@@ -473,6 +473,7 @@ pub fn response_bytes(response: &Response) -> usize {
             | Reply::SessionClosed
             | Reply::WatchDone
             | Reply::TreeStreamed { .. }
+            | Reply::SnapshotTaken { .. }
             | Reply::LeadershipTransferred { .. },
         ) => 0,
     }

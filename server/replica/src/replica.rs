@@ -437,7 +437,7 @@ impl Replica {
             DiskInput::SnapshotWritten { zxid, chain, oldest_kept } => {
                 self.snapshot_written(zxid, chain, oldest_kept, now, out);
             }
-            DiskInput::SnapshotFailed => self.snapshot_failed(),
+            DiskInput::SnapshotFailed => self.snapshot_failed(now, out),
             DiskInput::LogRead { token, read } => self.step_zab(quorate_zab::Input::LogRead { token, read }, now, out),
         }
     }
@@ -570,6 +570,7 @@ fn is_write(op: &Op) -> bool {
         | Op::Touch
         | Op::Watch(_)
         | Op::StreamTree { .. }
+        | Op::Snapshot
         | Op::Status
         | Op::Members
         | Op::TransferLeadership { .. } => false,

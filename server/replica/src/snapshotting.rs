@@ -2,15 +2,20 @@
 //!
 //! What changes meanwhile is kept as it was until its turn has come, so a snapshot costs as much memory as is written to
 //! different znodes while it lasts: at most the state once more.
+//!
+//! One begins when enough was logged since the last one, or when a client wants one that holds what is applied now. All
+//! who want one while another is being written that began earlier share the next.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use quorate_tree::SnapshotEncoder;
 use quorate_types::mutation::mutated;
-use quorate_types::{Now, Zxid};
+use quorate_types::{Code, Error, Now, OutboxId, Reply, Response, Tag, Zxid};
 use quorate_zab::Position;
 
 use crate::effect::{DiskOp, Effects, SnapshotOp};
-use crate::limits::SNAPSHOT_SLICE_BYTES;
+use crate::ensemble::no_leader;
+use crate::limits::{SNAPSHOT_SLICE_BYTES, SNAPSHOT_WAITERS_MAX};
 use crate::replica::Replica;
 
 /// The snapshot that is being written, if one is, and when the next is due.
@@ -21,6 +26,17 @@ pub(crate) struct Snapshotting {
     /// Records and bytes that had been submitted when the last one began.
     records_before: u64,
     bytes_before: u64,
+    /// In the order in which they asked, which is that of what they want.
+    wanted: Vec<Wanted>,
+}
+
+/// A client waits for a snapshot.
+#[derive(Debug)]
+struct Wanted {
+    outbox: OutboxId,
+    tag: Tag,
+    /// It holds this at least.
+    zxid: Zxid,
 }
 
 #[derive(Debug)]
@@ -39,7 +55,7 @@ enum State {
 
 impl Snapshotting {
     pub(crate) fn new(newest: Zxid) -> Snapshotting {
-        Snapshotting { newest, state: State::Idle, records_before: 0, bytes_before: 0 }
+        Snapshotting { newest, state: State::Idle, records_before: 0, bytes_before: 0, wanted: Vec::new() }
     }
 
     /// The state was replaced by a snapshot: whatever was being written of it is of no use.
@@ -54,11 +70,29 @@ impl Snapshotting {
 }
 
 impl Replica {
-    /// Begins a snapshot when enough was logged since the last one began.
+    /// A client wants a snapshot that holds what is applied now. `None`: it is answered when there is one.
+    pub(crate) fn snapshot_for(&mut self, outbox: OutboxId, tag: Tag) -> Option<(Zxid, Response)> {
+        let (zxid, newest) = (self.tree.applied(), self.snapshotting.newest);
+        if zxid == newest && zxid != Zxid::ZERO {
+            return Some((zxid, Ok(Reply::SnapshotTaken { zxid })));
+        }
+        if zxid == Zxid::ZERO {
+            return Some((zxid, Err(no_leader())));
+        }
+        if self.snapshotting.wanted.len() >= SNAPSHOT_WAITERS_MAX {
+            let error = Error::new(Code::Throttled, "too many clients wait for a snapshot already");
+            return Some((zxid, Err(error)));
+        }
+        self.snapshotting.wanted.push(Wanted { outbox, tag, zxid });
+        None
+    }
+
+    /// Begins a snapshot when enough was logged since the last one began, or when somebody wants one.
     pub(crate) fn begin_snapshot_if_due(&mut self, out: &mut Effects) {
         let records = self.under_way.submitted_records - self.snapshotting.records_before;
         let bytes = self.under_way.submitted_bytes - self.snapshotting.bytes_before;
-        let due = records >= self.config.snapshot_records || bytes >= self.config.snapshot_bytes;
+        let is_enough = records >= self.config.snapshot_records || bytes >= self.config.snapshot_bytes;
+        let due = is_enough || !self.snapshotting.wanted.is_empty();
         if !due || !matches!(self.snapshotting.state, State::Idle) || self.tree.applied() == self.snapshotting.newest {
             return;
         }
@@ -108,6 +142,10 @@ impl Replica {
         }
         self.snapshotting.state = State::Idle;
         self.snapshotting.newest = zxid;
+        let has_it = self.snapshotting.wanted.partition_point(|wanted| wanted.zxid <= zxid);
+        for Wanted { outbox, tag, .. } in self.snapshotting.wanted.drain(..has_it).collect::<Vec<_>>() {
+            self.answer_at(zxid, outbox, tag, Ok(Reply::SnapshotTaken { zxid }), now, out);
+        }
         self.step_zab(quorate_zab::Input::SnapshotTaken(Position { zxid, chain }), now, out);
         if let Some(oldest_kept) = oldest_kept {
             // A learner may still be reading from there; the next snapshot purges it.
@@ -118,10 +156,23 @@ impl Replica {
         }
     }
 
-    /// Not now, then: the log still has everything. The next attempt comes as if this had been a snapshot.
-    pub(crate) fn snapshot_failed(&mut self) {
+    /// Not now, then: the log still has everything. The next attempt comes as if this had been a snapshot, or when
+    /// somebody wants one again.
+    pub(crate) fn snapshot_failed(&mut self, now: Now, out: &mut Effects) {
         if let State::Writing { encoder, .. } = core::mem::replace(&mut self.snapshotting.state, State::Idle) {
             encoder.close(&mut self.tree);
+        }
+        let error = match self.disk_full {
+            true => Error::new(Code::DiskFull, "the server's disk has no room for a snapshot"),
+            false => Error::new(Code::Unavailable, "the server could not write a snapshot; its log says why"),
+        };
+        self.no_snapshot(&error, now, out);
+    }
+
+    /// Tells everybody who waits for a snapshot that there will be none.
+    pub(crate) fn no_snapshot(&mut self, error: &Error, now: Now, out: &mut Effects) {
+        for Wanted { outbox, tag, .. } in core::mem::take(&mut self.snapshotting.wanted) {
+            self.answer(outbox, tag, Err(error.clone()), now, out);
         }
     }
 }

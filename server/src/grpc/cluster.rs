@@ -1,4 +1,4 @@
-//! `ClusterService`: what this server is, does and holds; who belongs to the ensemble, and who leads it.
+//! `ClusterService`: what this server is, does and holds; who belongs to the ensemble, and who leads it; copies of its state.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,6 +22,7 @@ pub(super) async fn answer(method: &str, call: Incall<'_>) -> Option<Response<Bo
         "Reconfigure" => Some(call.request(convert::reconfigure, convert::reconfigured).await),
         "TransferLeadership" => Some(call.request(convert::transfer_leadership, convert::transferred).await),
         "Digest" => Some(call.request(status_of::<v1::DigestRequest>, digest).await),
+        "Snapshot" => Some(snapshot(call).await),
         _ => None,
     }
 }
@@ -48,6 +49,11 @@ async fn members(incall: Incall<'_>) -> Response<Body> {
         Ok(v1::MembersResponse { members, ..response })
     };
     incall.unary(ask).await
+}
+
+async fn snapshot(incall: Incall<'_>) -> Response<Body> {
+    let (inbox, files) = (incall.route.inbox.clone(), Arc::clone(&incall.route.snapshots));
+    incall.stream(async move |call: Call, request: v1::SnapshotRequest| files.send(&inbox, &call, request).await).await
 }
 
 /// The members, with the addresses that this server was told of those whose own ones are not part of the history.

@@ -10,6 +10,7 @@ use std::time::Instant;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use quorate_storage::{RealDisk, SnapshotDir};
 use quorate_types::{Caller, Identity};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use super::receiving::Room;
 use super::reflection::Reflection;
 use super::route::Route;
 use super::seldom::Seldom;
+use super::snapshot::Files;
 use crate::connection::Connection;
 use crate::inbox::Inbox;
 
@@ -32,16 +34,18 @@ pub struct Door {
     room: Arc<Room>,
     started: Instant,
     reflection: Reflection,
+    snapshots: Arc<Files>,
 }
 
 impl Door {
-    /// A door that leads to `inbox`.
+    /// A door that leads to `inbox`, and to the snapshots on disk.
     ///
     /// # Panics
     /// If the contract's descriptors that are compiled in cannot be read.
-    pub fn new(inbox: Inbox, config: Config) -> Door {
+    pub fn new(inbox: Inbox, config: Config, snapshots: SnapshotDir<RealDisk>) -> Door {
         let room = Arc::new(Room::new(config.receive_bytes_max));
-        Door { inbox, config: Arc::new(config), room, started: Instant::now(), reflection: Reflection::new() }
+        let (started, reflection, snapshots) = (Instant::now(), Reflection::new(), Arc::new(Files::new(snapshots)));
+        Door { inbox, config: Arc::new(config), room, started, reflection, snapshots }
     }
 
     /// Serves one connection until it ends, is cut, or, after `shutdown`, has finished the calls that are under way,
@@ -99,6 +103,7 @@ impl Door {
             caller: Arc::new(caller(&connection)),
             connection,
             reflection: self.reflection.clone(),
+            snapshots: Arc::clone(&self.snapshots),
             started: self.started,
         })
     }

@@ -8,6 +8,7 @@
 //!     znode · session · watch · cluster · health ── the services
 //!       options ── headers and `RequestOptions` -> what a `Request` needs besides its operation
 //!       convert ── messages <-> the core's words
+//!       snapshot ─ the one thing that is read from the disk
 //!       exchange ─ the one state machine of all streams, with a dialogue for each: channel, keep_alive, ..
 //!   error ───── errors -> statuses and messages
 //! ```
@@ -35,6 +36,7 @@ mod reflection;
 mod route;
 mod seldom;
 mod session;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -23,6 +23,7 @@ use super::exchange::{Dialogue, Exchange, Outgoing};
 use super::options::Call;
 use super::receiving::{Account, Receiving, Room};
 use super::reflection::Reflection;
+use super::snapshot::Files;
 use super::{Config, cluster, deadline, error, health, session, watch, znode};
 use crate::connection::Connection;
 use crate::inbox::{Header, Inbox};
@@ -36,6 +37,7 @@ pub(super) struct Route {
     pub(super) connection: Connection,
     pub(super) caller: Arc<Caller>,
     pub(super) reflection: Reflection,
+    pub(super) snapshots: Arc<Files>,
     /// When the server was.
     pub(super) started: Instant,
 }
@@ -122,6 +124,24 @@ impl Incall<'_> {
         };
         match answer.await {
             Ok(response) => respond::<R>(tokio_stream::once(Ok(response))),
+            Err(status) => status.into_http(),
+        }
+    }
+
+    /// Answers one message with many, whose beginning is found by `ask`.
+    pub(super) async fn stream<Q, R, S, F>(self, ask: impl FnOnce(Call, Q) -> F) -> http::Response<Body>
+    where
+        Q: Name + Default + 'static,
+        R: Message + 'static,
+        S: tokio_stream::Stream<Item = Result<R, Status>> + Send + 'static,
+        F: Future<Output = Result<S, Status>>,
+    {
+        let answer = async {
+            let (call, mut requests) = self.begin::<Q>(true)?;
+            ask(call, only(&mut requests).await?).await
+        };
+        match answer.await {
+            Ok(responses) => respond::<R>(responses),
             Err(status) => status.into_http(),
         }
     }

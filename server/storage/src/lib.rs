@@ -34,6 +34,7 @@ pub use real::RealDisk;
 pub use salt::Salt;
 pub use sim::SimDisk;
 pub use snapshot::{
-    SnapshotDir, SnapshotError, SnapshotFooter, SnapshotHeader, SnapshotInfo, SnapshotReader, SnapshotWriter, Snapshots,
+    Damage, SnapshotCopy, SnapshotDir, SnapshotError, SnapshotFooter, SnapshotHeader, SnapshotInfo, SnapshotParser,
+    SnapshotPart, SnapshotReader, SnapshotWriter, Snapshots,
 };
 pub use storage::{InitializeError, OpenError, Options, Recovered, Storage, Truncated};

@@ -27,6 +27,7 @@ fn op_bytes(op: &Op) -> usize {
         | Op::AttachSession { .. }
         | Op::CloseSession
         | Op::Touch
+        | Op::Snapshot
         | Op::Status
         | Op::Members
         | Op::TransferLeadership { .. } => 0,

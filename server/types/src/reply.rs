@@ -91,6 +91,11 @@ pub enum Reply {
         /// The state that the stream showed.
         zxid: Zxid,
     },
+    /// To a `Snapshot`: it is on disk, and verified.
+    SnapshotTaken {
+        /// The state that it holds.
+        zxid: Zxid,
+    },
     /// To a `Status`.
     Status(Box<Status>),
     /// To a `Members`.

@@ -118,6 +118,8 @@ pub enum Op {
         /// With each znode's data.
         with_data: bool,
     },
+    /// Waits until a snapshot on this server's disk holds everything that was applied here when the request was looked at.
+    Snapshot,
     /// What this server is, does and holds.
     Status,
     /// The ensemble's servers, as its leader knows them; as this server does, if the leader cannot be asked.

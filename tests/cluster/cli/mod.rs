@@ -1,5 +1,6 @@
 //! The command line, run as its users run it: the real program against a real server.
 
+mod backups;
 mod changes;
 mod ensembles;
 mod exports;
@@ -33,6 +34,8 @@ const COMMANDS: &[&str] = &[
     "members",
     "reconfig",
     "transfer-leadership",
+    "backup",
+    "snapshot",
 ];
 
 /// The command line of one server.

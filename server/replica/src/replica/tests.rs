@@ -536,3 +536,73 @@ fn a_snapshot_that_nobody_waits_for_any_more_is_not_used() {
     assert_eq!(server.replica.status().snapshot, before);
     assert_eq!(server.submitted, [], "the log that leads up to it is still needed");
 }
+
+impl Server {
+    /// The snapshot writer does what it was told, up to the end of the snapshot. Which state that is, if there is one.
+    fn write_snapshot(&mut self) -> Option<Zxid> {
+        let mut zxid = None;
+        loop {
+            let ops: Vec<_> = self.out.snapshot.drain(..).collect();
+            match ops.last()? {
+                crate::SnapshotOp::Finish { .. } => return zxid,
+                _ => {}
+            }
+            if let Some(crate::SnapshotOp::Begin { zxid: begun, .. }) = ops.first() {
+                zxid = Some(*begun);
+            }
+            self.step(Input::Disk(DiskInput::SnapshotReady));
+        }
+    }
+
+    fn snapshot_written(&mut self, zxid: Zxid) {
+        self.step(Input::Disk(DiskInput::SnapshotWritten { zxid, chain: 0, oldest_kept: None }));
+    }
+}
+
+#[test]
+fn a_snapshot_is_taken_for_whoever_wants_one_and_holds_what_was_applied_then() {
+    let mut server = Server::new();
+    server.open(1, Order::Fifo);
+    server.open(2, Order::None);
+    server.op(1, 1, create("/a", CreateMode::Persistent));
+    server.sync_all();
+    let first = server.replica.tree().applied();
+    server.replies();
+    for tag in 2..=3 {
+        server.op(2, tag, Op::Snapshot);
+    }
+    assert_eq!(server.write_snapshot(), Some(first));
+    server.op(1, 4, create("/b", CreateMode::Persistent));
+    server.sync_all();
+    let second = server.replica.tree().applied();
+    server.op(2, 5, Op::Snapshot);
+    assert_eq!(server.replies(), [(4, None)], "nothing is there before it is written");
+    server.snapshot_written(first);
+    assert_eq!(server.replies(), [(2, None), (3, None)], "one snapshot is for all who can use it");
+    assert_eq!(server.write_snapshot(), Some(second), "who came later wants a later state");
+    server.snapshot_written(second);
+    let taken = Delivery::Reply { tag: Tag(5), zxid: second, response: Ok(Reply::SnapshotTaken { zxid: second }) };
+    assert_eq!(server.deliveries(), [taken]);
+    server.op(2, 6, Op::Snapshot);
+    assert_eq!((server.replies(), server.write_snapshot()), ([(6, None)].to_vec(), None), "there is one already");
+}
+
+#[test]
+fn whoever_wants_a_snapshot_is_told_when_there_is_none_to_be_had() {
+    let mut server = Server::new();
+    server.open(1, Order::None);
+    for tag in 0..=limits::SNAPSHOT_WAITERS_MAX as u64 {
+        server.op(1, tag, Op::Snapshot);
+    }
+    let last = limits::SNAPSHOT_WAITERS_MAX as u64;
+    assert_eq!(server.replies(), [(last, Some(Code::Throttled))]);
+    server.step(Input::Disk(DiskInput::SnapshotFailed));
+    let expected: Vec<_> = (0..last).map(|tag| (tag, Some(Code::Unavailable))).collect();
+    assert_eq!(server.replies(), expected);
+    server.out.snapshot.clear();
+    server.step(Input::Disk(DiskInput::Space { low: true }));
+    server.op(1, 99, Op::Snapshot);
+    assert!(server.write_snapshot().is_some(), "another attempt");
+    server.step(Input::Disk(DiskInput::SnapshotFailed));
+    assert_eq!(server.replies(), [(99, Some(Code::DiskFull))]);
+}

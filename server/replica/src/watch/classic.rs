@@ -50,6 +50,27 @@ impl Classic {
         }
     }
 
+    /// The whole state is another one since `zxid`, and what has changed is not known. Whoever watches something is told
+    /// that it has: to look once too often does no harm.
+    pub(super) fn state_replaced(&mut self, tree: &Tree, zxid: Zxid, out: &mut Effects) {
+        for path in self.tables.paths() {
+            let acl = tree.acl(&path);
+            let (data, children) = match acl {
+                Some(_) => (ZkEvent::Node(ChangeKind::DataChanged), ZkEvent::ChildrenChanged),
+                None => (ZkEvent::Node(ChangeKind::Deleted), ZkEvent::Node(ChangeKind::Deleted)),
+            };
+            let acl = acl.unwrap_or(Acl::OPEN);
+            let mut told = core::mem::take(&mut self.told);
+            self.tables.trigger_all(&path, Table::Data, &mut told);
+            self.notify(&told, data, &path, zxid, &acl, out);
+            told.clear();
+            self.tables.trigger_all(&path, Table::Child, &mut told);
+            self.notify(&told, children, &path, zxid, &acl, out);
+            told.clear();
+            self.told = told;
+        }
+    }
+
     /// A read with the `watch` flag was answered by `response`.
     pub(super) fn after_read(
         &mut self,

@@ -13,6 +13,7 @@
 //! | `catchup`, `recent` | watches behind the end of the history, and what was just told to others of them |
 //! | `job`, `initial`, `tree_stream`, `traversal` | states of a subtree at one zxid |
 //! | `work`, `slice`, `streams` | what is done a slice at a time, as fast as the clients read |
+//! | `replaced` | how all of them end when the state is replaced |
 //! | `classic`, `tables` | ZooKeeper's watches |
 //!
 //! Invariants: a streaming watch is told every matching change after its start once and in order, all of one txn in
@@ -37,6 +38,7 @@ mod job;
 mod live;
 mod recent;
 mod registry;
+mod replaced;
 mod slab;
 mod slice;
 mod streaming;

@@ -164,6 +164,24 @@ impl Tables {
         }
     }
 
+    /// All paths that are watched, in the order of their bytes.
+    pub(super) fn paths(&self) -> Vec<Arc<str>> {
+        let mut paths: Vec<Arc<str>> = self.spots.keys().cloned().collect();
+        paths.sort_unstable();
+        paths
+    }
+
+    /// Adds everybody who watches the znode at `path` itself (with [`Table::Data`], those too who watch all below it) or
+    /// its children, each once and in order, and uses their one-shot watches up. `told` is empty before.
+    pub(super) fn trigger_all(&mut self, path: &str, table: Table, told: &mut Vec<OutboxId>) {
+        self.trigger(path, table, told);
+        if table == Table::Data {
+            told.extend(self.spots.get(path).into_iter().flat_map(|spot| spot.recursive.keys()));
+            told.sort_unstable();
+            told.dedup();
+        }
+    }
+
     /// Adds everybody who is concerned by a change of the znode at `path`, each once and in order, and uses their
     /// one-shot watches up. `told` is empty before.
     pub(super) fn trigger_data(&mut self, path: &str, told: &mut Vec<OutboxId>) {

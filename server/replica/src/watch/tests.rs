@@ -2,6 +2,7 @@
 
 mod acl;
 mod model;
+mod replaced;
 mod scale;
 mod streaming;
 mod trees;

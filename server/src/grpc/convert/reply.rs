@@ -36,6 +36,7 @@ impl Shape {
             | Op::Touch
             | Op::Watch(_)
             | Op::StreamTree { .. }
+            | Op::Snapshot
             | Op::Status
             | Op::Members
             | Op::Reconfigure { .. }
@@ -80,6 +81,7 @@ pub(in crate::grpc) fn channel_result(response: Response, shape: &Shape) -> v1::
         Reply::Checked
         | Reply::WatchDone
         | Reply::TreeStreamed { .. }
+        | Reply::SnapshotTaken { .. }
         | Reply::Status(_)
         | Reply::Ensemble(_)
         | Reply::Reconfigured(_)
@@ -246,6 +248,7 @@ fn member(response: Response, sets_data: bool) -> v1::multi_result::Result {
         | Reply::SessionClosed
         | Reply::WatchDone
         | Reply::TreeStreamed { .. }
+        | Reply::SnapshotTaken { .. }
         | Reply::Status(_)
         | Reply::Ensemble(_)
         | Reply::Reconfigured(_)

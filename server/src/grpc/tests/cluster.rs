@@ -217,3 +217,23 @@ async fn a_digest_goes_with_the_state_that_it_is_of() {
     let response = response.unwrap().into_inner();
     assert_eq!((response.zxid, response.digest[0], response.digest.len()), (5, 0xff, 16));
 }
+
+#[tokio::test]
+async fn a_snapshot_that_cannot_be_had_is_refused_with_the_reason() {
+    let (mut script, mut cluster) = connected().await;
+    let mut refused = async |reply, code: tonic::Code, reason: &str| {
+        let replica = async {
+            let (tag, request) = script.call().await;
+            assert_eq!(request.op, Op::Snapshot);
+            script.answer(tag, Zxid(6), reply);
+        };
+        let (response, ()) = tokio::join!(cluster.snapshot(v1::SnapshotRequest::default()), replica);
+        let status = response.unwrap_err();
+        assert_eq!(status.code(), code, "{status:?}");
+        assert_eq!(status.get_error_details().error_info().unwrap().reason, reason);
+    };
+    let full = Error::new(Code::DiskFull, "no room");
+    refused(Err(full), tonic::Code::ResourceExhausted, "DISK_FULL").await;
+    // One that is purged before it is read.
+    refused(Ok(Reply::SnapshotTaken { zxid: Zxid(6) }), tonic::Code::Unavailable, "UNAVAILABLE").await;
+}

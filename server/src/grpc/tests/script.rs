@@ -11,6 +11,7 @@ use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use quorate_replica::outbox::OutboxLimits;
 use quorate_replica::{Delivery, Order};
+use quorate_storage::{Options, RealDisk, Salt, SnapshotDir, Storage};
 use quorate_types::{ClusterId, Epoch, OutboxId, Request, Response, Role, ServerId, Tag, Zxid};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -27,6 +28,15 @@ pub(super) const CLUSTER: ClusterId = ClusterId(0xc1);
 /// What a client lets the door send ahead of what it reads.
 const WINDOW_BYTES: u32 = 65_535;
 
+/// Those of a directory that is gone.
+fn snapshots() -> SnapshotDir<RealDisk> {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = RealDisk::open(dir.path()).unwrap();
+    Storage::initialize(disk.clone(), CLUSTER, ServerId(1), Salt(1)).unwrap();
+    let (storage, _) = Storage::open(disk, &Options::default()).unwrap();
+    storage.snapshots.dir().clone()
+}
+
 /// The other end of the inbox.
 pub(super) struct Script {
     inbox: Inbox,
@@ -39,7 +49,7 @@ impl Script {
         let inbox = Inbox::new(CLUSTER, ServerId(1), 1, Clock::start(), OutboxLimits::default());
         let script = Script { inbox: inbox.clone(), arrived: VecDeque::new() };
         script.publish(Zxid(0x1_0000_0007), true);
-        (script, Door::new(inbox, config))
+        (script, Door::new(inbox, config, snapshots()))
     }
 
     /// The same, with a client that is connected.

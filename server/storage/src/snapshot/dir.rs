@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use quorate_types::{ClusterId, Zxid};
 
-use super::{SnapshotError, SnapshotHeader, SnapshotReader, SnapshotWriter};
+use super::{SnapshotCopy, SnapshotError, SnapshotHeader, SnapshotReader, SnapshotWriter};
 use crate::Disk;
 use crate::error::During;
 use crate::layout::{self, DataDir};
@@ -61,14 +61,27 @@ impl<D: Disk> SnapshotDir<D> {
     /// # Errors
     /// See [`SnapshotError`].
     pub fn read(&self, zxid: Zxid) -> Result<SnapshotReader<D::File>, SnapshotError> {
-        let path = layout::snapshot(self.generation(), zxid);
-        let file = match self.dir.disk.open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(SnapshotError::NotFound(zxid)),
-            opened => opened.during("open", &path)?,
-        };
+        let (file, path) = self.open(zxid)?;
         let reader = SnapshotReader::open(file, path)?;
         reader.check_identity(self.cluster_id, zxid)?;
         Ok(reader)
+    }
+
+    /// Hands out the file of a snapshot of the current generation as it is. Likewise.
+    ///
+    /// # Errors
+    /// See [`SnapshotError`].
+    pub fn copy(&self, zxid: Zxid) -> Result<SnapshotCopy<D::File>, SnapshotError> {
+        let (file, path) = self.open(zxid)?;
+        SnapshotCopy::open(file, path, self.cluster_id, zxid)
+    }
+
+    fn open(&self, zxid: Zxid) -> Result<(D::File, String), SnapshotError> {
+        let path = layout::snapshot(self.generation(), zxid);
+        match self.dir.disk.open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(SnapshotError::NotFound(zxid)),
+            opened => Ok((opened.during("open", &path)?, path)),
+        }
     }
 
     /// Begins to write a snapshot of this server's own state.

@@ -6,8 +6,10 @@
 //!
 //! Invariant: no file is removed, here or from the log, unless `kept_min` newer snapshots were verified.
 
+mod copy;
 mod dir;
 mod format;
+mod parser;
 mod reader;
 mod writer;
 
@@ -17,8 +19,10 @@ use bytes::Bytes;
 use quorate_types::{ClusterId, Epoch, Zxid};
 use thiserror::Error;
 
+pub use self::copy::SnapshotCopy;
 pub use self::dir::SnapshotDir;
 pub use self::format::{CHUNK_BYTES_MAX, CONFIG_BYTES_MAX, COUNTS, EPOCHS_MAX, SnapshotFooter};
+pub use self::parser::{Damage, SnapshotParser, SnapshotPart};
 pub use self::reader::SnapshotReader;
 pub use self::writer::SnapshotWriter;
 use crate::error::{Corruption, During, IoError};

@@ -46,6 +46,11 @@ impl<F: DiskFile> SnapshotReader<F> {
         }
     }
 
+    /// The file, its name, what it says before its content, and its length.
+    pub(crate) fn into_parts(self) -> (F, String, SnapshotHeader, u64) {
+        (self.file, self.path, self.header, self.file_bytes)
+    }
+
     pub(crate) fn totals(&self) -> &Totals {
         &self.totals
     }
@@ -123,18 +128,18 @@ impl<F: DiskFile> SnapshotReader<F> {
     }
 }
 
-fn corrupt(path: &str, offset: u64, after: Zxid, reason: impl Into<String>) -> SnapshotError {
+pub(super) fn corrupt(path: &str, offset: u64, after: Zxid, reason: impl Into<String>) -> SnapshotError {
     SnapshotError::Corrupt(Corruption { file: path.to_owned(), offset, batch: None, after, reason: reason.into() })
 }
 
-fn read_up_to<F: DiskFile>(file: &F, path: &str, offset: u64, len: usize) -> Result<Bytes, SnapshotError> {
+pub(super) fn read_up_to<F: DiskFile>(file: &F, path: &str, offset: u64, len: usize) -> Result<Bytes, SnapshotError> {
     let mut bytes = BytesMut::zeroed(len);
     let read = file.read_at(&mut bytes, offset).during("read", path)?;
     bytes.truncate(read);
     Ok(bytes.freeze())
 }
 
-fn read_exactly<F: DiskFile>(file: &F, path: &str, offset: u64, len: usize) -> Result<Bytes, SnapshotError> {
+pub(super) fn read_exactly<F: DiskFile>(file: &F, path: &str, offset: u64, len: usize) -> Result<Bytes, SnapshotError> {
     let bytes = read_up_to(file, path, offset, len)?;
     if bytes.len() == len { Ok(bytes) } else { Err(corrupt(path, offset, Zxid::ZERO, "the file is too short")) }
 }

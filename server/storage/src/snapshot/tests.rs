@@ -141,3 +141,83 @@ fn a_purge_keeps_the_newest_verified_ones() {
     assert_eq!(zxids(&snapshots), [3, 5]);
     assert_eq!(snapshots.purge().unwrap(), Some(Zxid(3)));
 }
+
+/// What a parser makes of bytes that come in pieces of `size`.
+fn parse(bytes: &[u8], size: usize) -> Result<Vec<SnapshotPart>, Damage> {
+    let (mut parser, mut parts) = (SnapshotParser::default(), Vec::new());
+    for piece in bytes.chunks(size) {
+        parser.push(piece);
+        while let Some(part) = parser.next()? {
+            parts.push(part);
+        }
+    }
+    parser.finish().map(|()| parts)
+}
+
+#[test]
+fn a_copy_is_the_file_and_is_parsed_however_it_arrives() {
+    let mut snapshots = snapshots(&SimDisk::new(1, Faults::default()));
+    write(&mut snapshots, 5);
+    let mut copy = snapshots.dir().copy(Zxid(5)).unwrap();
+    assert_eq!((copy.header(), copy.footer()), (&header(5), &footer(5)));
+    let mut bytes = Vec::new();
+    while let Some(piece) = copy.next_piece().unwrap() {
+        bytes.extend_from_slice(&piece);
+    }
+    assert_eq!((bytes.len() as u64, copy.next_piece().unwrap()), (copy.file_bytes(), None));
+    let expected: Vec<_> = [SnapshotPart::Header(header(5))]
+        .into_iter()
+        .chain((0..3).map(|index| SnapshotPart::Chunk(chunk(5, index))))
+        .chain([SnapshotPart::Footer(footer(5))])
+        .collect();
+    for size in [1, 3, 50, 1000, usize::MAX] {
+        assert_eq!(parse(&bytes, size), Ok(expected.clone()), "in pieces of {size}");
+    }
+}
+
+#[test]
+fn every_damage_is_noticed_wherever_it_is() {
+    let disk = SimDisk::new(1, Faults::default());
+    let mut snapshots = snapshots(&disk);
+    write(&mut snapshots, 5);
+    let path = layout::snapshot(1, Zxid(5));
+    let mut bytes = Vec::new();
+    disk.tamper(&path, |content| bytes.clone_from(content));
+    let copied = || {
+        let mut copy = snapshots.dir().copy(Zxid(5))?;
+        while copy.next_piece()?.is_some() {}
+        Ok::<_, SnapshotError>(())
+    };
+    for at in 0..bytes.len() {
+        bytes[at] ^= 1;
+        let damage = parse(&bytes, 100).expect_err("changed");
+        assert!(damage.offset <= at as u64, "byte {at}: {damage}");
+        disk.tamper(&path, |content| content.clone_from(&bytes));
+        assert!(matches!(copied(), Err(SnapshotError::Corrupt(_))), "byte {at}");
+        bytes[at] ^= 1;
+    }
+    for len in 0..bytes.len() {
+        let damage = parse(&bytes[..len], 100).expect_err("cut");
+        assert_eq!((damage.offset, damage.reason), (len as u64, "it ends there, before its end"));
+    }
+    bytes.push(0);
+    assert_eq!(parse(&bytes, 100).map_err(|damage| damage.reason), Err("something follows the end"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_the_parser_panic(
+        edits in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0..=255u8), 1..9),
+        size in 1..500usize,
+    ) {
+        let disk = SimDisk::new(1, Faults::default());
+        write(&mut snapshots(&disk), 5);
+        let mut bytes = Vec::new();
+        disk.tamper(&layout::snapshot(1, Zxid(5)), |content| bytes.clone_from(content));
+        for (at, byte) in edits {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let _ = parse(&bytes, size);
+    }
+}

@@ -229,6 +229,7 @@ impl Pending {
             | Op::Touch
             | Op::Watch(_)
             | Op::StreamTree { .. }
+            | Op::Snapshot
             | Op::Status
             | Op::Members
             | Op::Reconfigure { .. }

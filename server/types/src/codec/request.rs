@@ -134,6 +134,7 @@ fn put_op(out: &mut Vec<u8>, op: &Op) {
         | Op::Touch
         | Op::Watch(_)
         | Op::StreamTree { .. }
+        | Op::Snapshot
         | Op::Status => panic!("{op:?} is nobody else's concern"),
     }
 }

@@ -157,3 +157,28 @@ fn a_large_count_is_given_up_when_its_deadline_passes() {
     assert_eq!(server.replies(), [(1, Some(Code::DeadlineExceeded)), (2, Some(Code::DeadlineExceeded))]);
     assert_eq!(server.replica.tree().view_count(), 0);
 }
+
+#[test]
+fn a_count_that_is_under_way_begins_again_when_the_state_is_replaced() {
+    let mut server = furnished();
+    server.open(3, Order::None);
+    server.replies();
+    let ask = ClientInput::Request { outbox: OutboxId(3), tag: Tag(7), request: request(count("/large")) };
+    server.replica.step(Input::Client(ask), server.now, &mut server.out);
+    server.replica.count_on(server.now, &mut server.out);
+    assert_eq!(server.replies(), [], "it takes more than two slices");
+    let base = server.replica.zab.history().snapshot_base();
+    let mut tree = Tree::new(1);
+    tree.advance(base.position.zxid);
+    let (position, tree) = (base.position, alloc::boxed::Box::new(tree));
+    server.replica.received = Some(crate::ensemble::Received { base, tree });
+    server.replica.restored(position, server.now, &mut server.out);
+    server.collect();
+    let counted = |delivery| match delivery {
+        Delivery::Reply { tag: Tag(7), response, .. } => Some(response),
+        _ => None,
+    };
+    let counted: Vec<_> = server.deliveries().into_iter().filter_map(counted).collect();
+    let gone = counted.iter().map(|response| response.as_ref().err().map(Error::code)).collect::<Vec<_>>();
+    assert_eq!(gone, [Some(Code::NoNode)], "in the new state there is nothing to count");
+}
