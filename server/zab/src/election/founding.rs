@@ -6,7 +6,8 @@
 //! way that counts on what this server may have promised before it lost its disk: whoever makes one has promised his
 //! epoch to himself first. So there is nothing that this server could have forgotten, and it counts from now on.
 //!
-//! One that is told of anything else waits for a leader to take it in, as every amnesiac server does.
+//! One that is told of anything else, and be it by a server that did not vote in the beginning, waits for a leader to take
+//! it in, as every amnesiac server does: there is an ensemble already, perhaps with other voters.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -26,6 +27,8 @@ const GATHERING_MS: u64 = 1_000;
 pub(super) struct Founding {
     /// Those who have said so last, since this server's start.
     blank: BTreeSet<ServerId>,
+    /// Those who have said last that they have promised or logged something.
+    begun: BTreeSet<ServerId>,
     /// It is on its way to the disk that this server counts.
     is_under_way: bool,
     /// When it became durable.
@@ -35,11 +38,13 @@ pub(super) struct Founding {
 impl Founding {
     /// Somebody has said something.
     pub(super) fn heard(&mut self, from: ServerId, notification: &Notification, local: &Local) {
-        // Whoever is to begin with others begins another ensemble.
-        if notification.is_blank && is_same(&notification.members, &local.config.founding) {
+        self.blank.remove(&from);
+        self.begun.remove(&from);
+        if !notification.is_blank {
+            self.begun.insert(from);
+        } else if is_same(&notification.members, &local.config.founding) {
+            // Whoever is to begin with others begins another ensemble.
             self.blank.insert(from);
-        } else {
-            self.blank.remove(&from);
         }
     }
 
@@ -48,7 +53,7 @@ impl Founding {
         let Some(awaited) = self.awaits(local) else { return };
         let voters = local.config.founding.voters().count();
         let is_enough = awaited.is_empty() || mutated("found-by-quorum") && awaited.len() < voters.div_ceil(2);
-        if is_enough && !self.is_under_way {
+        if is_enough && self.begun.is_empty() && !self.is_under_way {
             self.is_under_way = true;
             local.readmit(out);
         }

@@ -1,7 +1,7 @@
 //! How an ensemble begins that nobody has told so, and when it must not.
 
 use quorate_types::Role;
-use quorate_zab::{Config, History, Input, Members, Notification, Promise, Standing, Start, Zab};
+use quorate_zab::{Config, History, Input, Members, Notification, Output, Promise, Standing, Start, Zab};
 
 use super::*;
 
@@ -62,8 +62,8 @@ fn two_lost_disks_begin_nothing_without_the_server_that_has_everything() {
     assert_eq!(world.server(THREE).disk.last().zxid, last);
 }
 
-#[test]
-fn those_who_would_begin_another_ensemble_do_not_count() {
+/// Server 1 of two, with an empty disk.
+fn a_blank_one() -> Zab {
     let start = Start {
         promise: Promise::default(),
         standing: Standing::Amnesiac,
@@ -75,15 +75,39 @@ fn those_who_would_begin_another_ensemble_do_not_count() {
     };
     let (mut zab, mut out) = (Zab::new(Config::new(ONE, Members::founding([ONE, TWO])), start), Vec::new());
     zab.start(0, &mut out);
+    zab
+}
+
+fn said(from: ServerId, founders: &[ServerId], is_blank: bool) -> Input {
+    let members = Members::founding(founders.iter().copied());
+    let (role, vote, epoch) = (Role::Looking, None, None);
+    Input::Notified {
+        from,
+        notification: Notification { role, round: 1, vote, epoch, members, is_blank, is_answer: true },
+    }
+}
+
+#[test]
+fn those_who_would_begin_another_ensemble_do_not_count() {
     let hear = |founders: &[ServerId], is_blank| {
-        let members = Members::founding(founders.iter().copied());
-        let (role, vote, epoch) = (Role::Looking, None, None);
-        let notification = Notification { role, round: 1, vote, epoch, members, is_blank, is_answer: true };
-        let mut zab = zab.clone();
-        zab.step(1, Input::Notified { from: TWO, notification }, &mut Vec::new());
+        let mut zab = a_blank_one();
+        zab.step(1, said(TWO, founders, is_blank), &mut Vec::new());
         zab.awaited_founders().unwrap()
     };
     assert_eq!(hear(&[ONE, TWO, THREE], true), [TWO]);
     assert_eq!(hear(&[ONE, TWO], false), [TWO]);
     assert_eq!(hear(&[ONE, TWO], true), []);
+}
+
+#[test]
+fn nothing_begins_where_somebody_knows_of_something() {
+    // All voters of the beginning may have been replaced, and come back with what they were once told of.
+    let begins = |others: &[Input]| {
+        let (mut zab, mut out) = (a_blank_one(), Vec::new());
+        others.iter().chain([&said(TWO, &[ONE, TWO], true)]).for_each(|input| zab.step(1, input.clone(), &mut out));
+        out.iter().any(|output| matches!(output, Output::Readmit { .. }))
+    };
+    assert!(begins(&[]));
+    assert!(!begins(&[said(FIVE, &[ONE, TWO], false)]));
+    assert!(begins(&[said(FIVE, &[ONE, TWO], false), said(FIVE, &[ONE, TWO], true)]), "it has lost that, too");
 }
