@@ -162,7 +162,7 @@ impl Replica {
         if let State::Writing { encoder, .. } = core::mem::replace(&mut self.snapshotting.state, State::Idle) {
             encoder.close(&mut self.tree);
         }
-        let error = match self.disk_full {
+        let error = match self.room.is_full {
             true => Error::new(Code::DiskFull, "the server's disk has no room for a snapshot"),
             false => Error::new(Code::Unavailable, "the server could not write a snapshot; its log says why"),
         };

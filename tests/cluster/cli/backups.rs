@@ -51,8 +51,9 @@ fn a_backup_shows_one_moment_while_others_go_on_writing() {
     let server = Server::start();
     let (cli, dir) = (Cli::of(&server), tempfile::tempdir().unwrap());
     let stop = Arc::new(AtomicBool::new(false));
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let counting = runtime.spawn(count(server.address("grpc").to_owned(), Arc::clone(&stop)));
+    let counting = count(server.address("grpc").to_owned(), Arc::clone(&stop));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let counting = std::thread::spawn(move || (runtime.block_on(counting), runtime));
     let mut states = Vec::new();
     for number in 0..3 {
         let file = dir.path().join(format!("{number}.snapshot"));
@@ -68,7 +69,7 @@ fn a_backup_shows_one_moment_while_others_go_on_writing() {
     }
     assert_eq!(files(dir.path()).len(), 3, "nothing else is left");
     stop.store(true, Ordering::Relaxed);
-    let counts = runtime.block_on(counting).unwrap();
+    let (counts, runtime) = counting.join().unwrap();
     for state in &states {
         let made = counts.range(..=state.applied().0).next_back().map_or(0, |(_, count)| *count);
         let root = state.stat("/").unwrap();

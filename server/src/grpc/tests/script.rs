@@ -32,7 +32,7 @@ const WINDOW_BYTES: u32 = 65_535;
 fn snapshots() -> SnapshotDir<RealDisk> {
     let dir = tempfile::tempdir().unwrap();
     let disk = RealDisk::open(dir.path()).unwrap();
-    Storage::initialize(disk.clone(), CLUSTER, ServerId(1), Salt(1)).unwrap();
+    Storage::initialize(disk.clone(), CLUSTER, ServerId(1), quorate_storage::Standing::Voter, Salt(1)).unwrap();
     let (storage, _) = Storage::open(disk, &Options::default()).unwrap();
     storage.snapshots.dir().clone()
 }
