@@ -51,7 +51,7 @@ async fn a_sync_of_the_log_that_fails_ends_the_server_and_acknowledges_nothing()
         assert_eq!(status.code(), Some(EXIT_IO_ERROR), "{}", server.log());
         assert_eq!(server.faults().counts().failed, round + 1);
         let log = server.log();
-        let said = log.lines().filter(|line| line.contains("the storage device has failed")).next_back().unwrap();
+        let said = log.lines().rfind(|line| line.contains("the storage device has failed")).unwrap();
         assert!(said.contains("ERROR") && said.contains("log-"), "it does not say which file: {said}");
         server.restart();
         // It was written, though it is not known to be durable: whoever reads it now makes it so.

@@ -543,9 +543,8 @@ impl Server {
         let mut zxid = None;
         loop {
             let ops: Vec<_> = self.out.snapshot.drain(..).collect();
-            match ops.last()? {
-                crate::SnapshotOp::Finish { .. } => return zxid,
-                _ => {}
+            if matches!(ops.last()?, crate::SnapshotOp::Finish { .. }) {
+                return zxid;
             }
             if let Some(crate::SnapshotOp::Begin { zxid: begun, .. }) = ops.first() {
                 zxid = Some(*begun);
