@@ -8,10 +8,10 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use quorate::peers::{Config, Identity, PeerOutput, Peers, Received, Sink};
+use quorate::peers::{Config, Identity, Peers, Received, Sink};
 use quorate_storage::{Options, RealDisk, Salt, Storage};
 use quorate_types::{ClusterId, Epoch, Frame, FrameKind, ServerId, Zxid};
-use quorate_zab::{ConnectionId, Digest, Input, Message, Position, Standing};
+use quorate_zab::{ConnectionId, Digest, Input, Message, PeerOutput, Position, Standing};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 

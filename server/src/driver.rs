@@ -388,7 +388,7 @@ impl Driver {
         self.replica.flush(now, &mut self.effects);
         self.publish();
         self.disk.submit(&mut self.effects);
-        self.peering.dispatch(&self.replica, &self.disk, &mut self.effects);
+        self.peering.dispatch(&self.disk, &mut self.effects.peers);
         self.deliver(now);
         self.effects.clear();
     }

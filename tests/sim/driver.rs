@@ -9,7 +9,7 @@ use quorate_replica::{
 use quorate_storage::sim::{Crash, Faults};
 use quorate_storage::{Options, Salt, SimDisk, Standing, Storage};
 use quorate_types::{Op, OutboxId, Request, Role, ServerId, Status, Zxid};
-use quorate_zab::{Halt, Member, MemberRole, Members, Output};
+use quorate_zab::{Halt, Member, MemberRole, Members, PeerOutput};
 
 use super::server::{Aside, Id, InboxLanes, Process};
 use super::world::{CLUSTER, Event, World};
@@ -523,24 +523,23 @@ impl World {
         self.snapshot_soon(id);
     }
 
-    /// For the sessions and links of a server: those outputs of agreement that concern them.
-    fn carry_out(&mut self, id: Id, output: Output) {
+    /// For the sessions and links of a server.
+    fn carry_out(&mut self, id: Id, output: PeerOutput) {
         match output {
-            Output::Notify { to, notification } => self.notify(id, Id::of(to), notification),
-            Output::Dial { to } => self.dial(id, Id::of(to)),
-            Output::Send { connection, message } => self.send(id, connection, message),
-            Output::Close { connection } => self.close(id, connection),
-            Output::SendSnapshot { connection, zxid, .. } => {
+            PeerOutput::Notify { to, notification } => self.notify(id, Id::of(to), notification),
+            PeerOutput::Dial { to } => self.dial(id, Id::of(to)),
+            PeerOutput::Send { connection, message } => self.send(id, connection, message),
+            PeerOutput::Close { connection } => self.close(id, connection),
+            PeerOutput::SendSnapshot { connection, zxid, .. } => {
                 if let Some(process) = &mut self.servers[id.0].process {
                     process.offered.insert(connection, zxid);
                 }
             }
-            Output::ReceiveSnapshot { connection, from, base } => self.fetch(id, connection, Id::of(from), base),
-            Output::MembersChanged => {
+            PeerOutput::ReceiveSnapshot { connection, from, base } => self.fetch(id, connection, Id::of(from), base),
+            PeerOutput::MembersChanged(_) => {
                 self.note_members(id);
                 self.check_links_of(id);
             }
-            other => panic!("{other:?} is nothing for the links"),
         }
     }
 

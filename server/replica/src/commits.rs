@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 use quorate_types::{Frame, FrameKind, Now, Response, Route, ServerId, SessionId, Txn, TxnBody, Zxid};
-use quorate_zab::{Output, Zab};
+use quorate_zab::{Output, PeerOutput, Zab};
 
 use crate::effect::{Delivery, DiskOp, Effects, Halted, SessionEnd};
 use crate::outbox::response_bytes;
@@ -94,16 +94,12 @@ impl Replica {
                 self.compare(out);
             }
             Output::Halt(halt) => out.halted = Some(Halted::Agreement(halt)),
-            Output::MembersChanged => {
-                self.is_alone = self.is_alone && self.zab.members().len() == 1;
-                out.peers.push(Output::MembersChanged);
+            Output::Peer(output) => {
+                if let PeerOutput::MembersChanged(members) = &output {
+                    self.is_alone = self.is_alone && members.len() == 1;
+                }
+                out.peers.push(output);
             }
-            for_peers @ (Output::Notify { .. }
-            | Output::Dial { .. }
-            | Output::Send { .. }
-            | Output::Close { .. }
-            | Output::SendSnapshot { .. }
-            | Output::ReceiveSnapshot { .. }) => out.peers.push(for_peers),
         }
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use quorate_types::{
     ChangeKind, Epoch, Error, Event, Frame, OutboxId, Response, ServerId, SessionId, Tag, TreeNode, WatchId, Zxid,
 };
-use quorate_zab::{Halt, Output, Position};
+use quorate_zab::{Halt, PeerOutput, Position};
 use smallvec::SmallVec;
 
 /// What one or more steps want done. Cleared and used again by the driver.
@@ -22,8 +22,8 @@ pub struct Effects {
     pub snapshot: Vec<SnapshotOp>,
     /// For the outboxes, in order for each of them.
     pub outbox: Vec<(OutboxId, Delivery)>,
-    /// For the links to other servers, in order for each link and session: those outputs of agreement that concern them.
-    pub peers: Vec<Output>,
+    /// For the links to other servers, in order for each link and session.
+    pub peers: Vec<PeerOutput>,
     /// This server must not go on: see [`Halted`].
     pub halted: Option<Halted>,
 }

@@ -354,8 +354,7 @@ impl Replica {
         self.zab.wake_ms()
     }
 
-    /// Everybody with whom a link is to be kept, this server among them or not. To be asked at the beginning, and at each
-    /// [`Output::MembersChanged`].
+    /// Everybody with whom a link is to be kept in the beginning, this server among them or not.
     #[must_use]
     pub fn members(&self) -> BTreeMap<ServerId, Member> {
         self.zab.members()

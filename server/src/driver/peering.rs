@@ -2,17 +2,15 @@
 
 use quorate_replica::{DiskOp, Effects, Input, Replica};
 use quorate_types::Now;
-use quorate_zab::ConnectionId;
+use quorate_zab::{ConnectionId, PeerOutput};
 
 use crate::disk::Disk;
 use crate::inbox::PeerItem;
-use crate::peers::{PeerOutput, Peers, Received};
+use crate::peers::{Peers, Received};
 
 /// The transport, if this server has a door for others, and what the driver has to remember of it.
 pub(crate) struct Peering {
     peers: Option<Peers>,
-    /// Empty between turns.
-    outputs: Vec<PeerOutput>,
     /// The session whose snapshot is put aside, until the log begins with it or the session ends.
     received: Option<ConnectionId>,
 }
@@ -20,12 +18,10 @@ pub(crate) struct Peering {
 impl Peering {
     /// Tells the transport with whom to keep links.
     pub(crate) fn new(peers: Option<Peers>, replica: &Replica) -> Peering {
-        let mut outputs = vec![PeerOutput::MembersChanged(replica.members())];
         if let Some(peers) = &peers {
-            peers.carry_out(&mut outputs);
+            peers.carry_out(&mut vec![PeerOutput::MembersChanged(replica.members())]);
         }
-        outputs.clear();
-        Peering { peers, outputs, received: None }
+        Peering { peers, received: None }
     }
 
     /// Steps what was reported.
@@ -52,19 +48,17 @@ impl Peering {
     }
 
     /// Hands over what a turn has to say to others.
-    pub(crate) fn dispatch(&mut self, replica: &Replica, disk: &Disk, effects: &mut Effects) {
-        if effects.peers.is_empty() {
+    pub(crate) fn dispatch(&mut self, disk: &Disk, outputs: &mut Vec<PeerOutput>) {
+        let Some(peers) = &self.peers else { return outputs.clear() };
+        if outputs.is_empty() {
             return;
         }
-        let Some(peers) = &self.peers else { return effects.peers.clear() };
-        let outputs = effects.peers.drain(..).filter_map(|output| PeerOutput::of(output, || replica.members()));
-        self.outputs.extend(outputs);
         let is_closed = |output: &PeerOutput| match output {
             PeerOutput::Close { connection } => self.received == Some(*connection),
             _ => false,
         };
-        let is_over = self.received.is_some() && self.outputs.iter().any(is_closed);
-        peers.carry_out(&mut self.outputs);
+        let is_over = self.received.is_some() && outputs.iter().any(is_closed);
+        peers.carry_out(outputs);
         if is_over {
             self.received = None;
             disk.forget_received();

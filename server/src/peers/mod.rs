@@ -42,7 +42,7 @@ pub use hello::{HelloRefusal, Identity, PROTOCOL_VERSION};
 pub use sink::Sink;
 pub use snapshot::{Place, Received};
 pub use tls::{TlsError, TlsFiles};
-pub use transport::{PeerOutput, Peers};
+pub use transport::Peers;
 
 #[cfg(test)]
 mod tests;

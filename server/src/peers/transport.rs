@@ -6,7 +6,7 @@ use std::task::Waker;
 
 use quorate_storage::{RealDisk, SnapshotDir};
 use quorate_types::{ServerId, Zxid};
-use quorate_zab::{ConnectionId, Member, Message, Notification, Output, Position};
+use quorate_zab::{ConnectionId, Member, Notification, PeerOutput, Position};
 use tokio::net::TcpListener;
 
 use super::core::Core;
@@ -15,73 +15,6 @@ use super::link::Link;
 use super::sink::Sink;
 use super::tls::{Tls, TlsError};
 use super::{Config, door, link, session, snapshot};
-
-/// What agreement wants of the transport: the outputs of its own that go to other servers.
-#[derive(Clone, Debug, PartialEq)]
-pub enum PeerOutput {
-    /// These are the members now, this server among them or not. Each other one gets a link.
-    MembersChanged(BTreeMap<ServerId, Member>),
-    /// Say this to a server; only the newest need arrive.
-    Notify {
-        /// To whom.
-        to: ServerId,
-        /// What.
-        notification: Notification,
-    },
-    /// Begin a session.
-    Dial {
-        /// With whom.
-        to: ServerId,
-    },
-    /// Say this in a session.
-    Send {
-        /// In which.
-        connection: ConnectionId,
-        /// What.
-        message: Message,
-    },
-    /// End a session, after what was said in it.
-    Close {
-        /// Which.
-        connection: ConnectionId,
-    },
-    /// Let the learner at the other end have this snapshot.
-    SendSnapshot {
-        /// The session.
-        connection: ConnectionId,
-        /// The learner.
-        to: ServerId,
-        /// Which snapshot.
-        zxid: Zxid,
-    },
-    /// Get this snapshot from the leader at the other end.
-    ReceiveSnapshot {
-        /// The session.
-        connection: ConnectionId,
-        /// The leader.
-        from: ServerId,
-        /// Which snapshot.
-        base: Position,
-    },
-}
-
-impl PeerOutput {
-    /// What an output of agreement wants of the transport, if it does. `members` are those of the moment.
-    pub fn of(output: Output, members: impl FnOnce() -> BTreeMap<ServerId, Member>) -> Option<PeerOutput> {
-        Some(match output {
-            Output::MembersChanged => PeerOutput::MembersChanged(members()),
-            Output::Notify { to, notification } => PeerOutput::Notify { to, notification },
-            Output::Dial { to } => PeerOutput::Dial { to },
-            Output::Send { connection, message } => PeerOutput::Send { connection, message },
-            Output::Close { connection } => PeerOutput::Close { connection },
-            Output::SendSnapshot { connection, to, zxid } => PeerOutput::SendSnapshot { connection, to, zxid },
-            Output::ReceiveSnapshot { connection, from, base } => {
-                PeerOutput::ReceiveSnapshot { connection, from, base }
-            }
-            _ => return None,
-        })
-    }
-}
 
 /// The transport between this server and the others.
 pub struct Peers {

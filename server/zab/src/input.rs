@@ -44,7 +44,7 @@ pub enum Input {
         /// Who began it.
         origin: Origin,
     },
-    /// [`crate::Output::Dial`] did not succeed.
+    /// [`crate::PeerOutput::Dial`] did not succeed.
     DialFailed {
         /// Who was dialed.
         peer: ServerId,
@@ -58,7 +58,7 @@ pub enum Input {
         /// What was said.
         message: Message,
     },
-    /// Bytes of the snapshot that [`crate::Output::ReceiveSnapshot`] asked for have come in, or were verified.
+    /// Bytes of the snapshot that [`crate::PeerOutput::ReceiveSnapshot`] asked for have come in, or were verified.
     SnapshotProgress(ConnectionId),
     /// That snapshot is complete and durable aside, verified, and readable by the replica.
     SnapshotReceived {
@@ -67,7 +67,7 @@ pub enum Input {
         /// What it begins with.
         base: SnapshotBase,
     },
-    /// That snapshot, or, on the leader's side, the one of [`crate::Output::SendSnapshot`], cannot be had. The learner
+    /// That snapshot, or, on the leader's side, the one of [`crate::PeerOutput::SendSnapshot`], cannot be had. The learner
     /// will come again and ask for one, so whoever reports this should have paused before.
     SnapshotFailed(ConnectionId),
 }

@@ -59,7 +59,7 @@ pub use input::{Input, LogRead, Origin, SnapshotBase};
 pub use leading::reconfig::NotReconfigured;
 pub use leading::transfer::NotTransferred;
 pub use message::{ConnectionId, Digest, Message, Notification, Plan, Position, Refusal, Standing, Vote};
-pub use output::{Halt, Output, Promise};
+pub use output::{Halt, Output, PeerOutput, Promise};
 pub use quorate_types::{Member, MemberRole, Members};
 pub use quorum::Configs;
 pub use requests::NotProposed;

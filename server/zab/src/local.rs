@@ -14,7 +14,7 @@ use crate::history::History;
 use crate::input::SnapshotBase;
 use crate::links::Links;
 use crate::message::{ConnectionId, Digest, Message, Notification, Position, Standing, Vote};
-use crate::output::{Output, Promise};
+use crate::output::{Output, PeerOutput, Promise};
 use crate::quorum::Configs;
 
 /// What is true of this server whatever its role.
@@ -188,9 +188,7 @@ impl Local {
         let before = self.known_servers();
         self.standing = Standing::Voter;
         self.configs = Local::configs_of(&self.history, &self.config, self.standing);
-        if self.known_servers() != before {
-            out.push(Output::MembersChanged);
-        }
+        self.tell_members(&before, out);
     }
 
     fn installed(&mut self, base: &SnapshotBase, out: &mut Vec<Output>) {
@@ -240,8 +238,14 @@ impl Local {
         self.configs = Local::configs_of(&self.history, &self.config, self.standing);
         let version = self.version();
         self.hearsay.forget_through(version);
-        if self.known_servers() != before {
-            out.push(Output::MembersChanged);
+        self.tell_members(&before, out);
+    }
+
+    /// Says with whom to keep links from now on, if that is news.
+    fn tell_members(&self, before: &BTreeMap<ServerId, Member>, out: &mut Vec<Output>) {
+        let members = self.known_servers();
+        if members != *before {
+            out.push(Output::Peer(PeerOutput::MembersChanged(members)));
         }
     }
 
@@ -253,9 +257,7 @@ impl Local {
     pub(crate) fn hear_of(&mut self, from: ServerId, members: &Members, out: &mut Vec<Output>) {
         let (before, version) = (self.known_servers(), self.version());
         self.hearsay.hear(from, members, version);
-        if self.known_servers() != before {
-            out.push(Output::MembersChanged);
-        }
+        self.tell_members(&before, out);
     }
 
     /// Everybody worth a link: who belongs to the ensemble by the log, by hearsay, or, if neither says anything, by the
@@ -300,20 +302,20 @@ impl Local {
         let Belief { role, vote, epoch } = *belief;
         let is_blank = role == Role::Looking && self.is_blank();
         let notification = Notification { role, round: self.round, vote, epoch, members, is_blank, is_answer };
-        out.push(Output::Notify { to, notification });
+        out.push(Output::Peer(PeerOutput::Notify { to, notification }));
     }
 
     /// Says something in a session, if it is still open.
     pub(crate) fn send(&self, connection: ConnectionId, message: Message, out: &mut Vec<Output>) {
         if self.links.is_open(connection) {
-            out.push(Output::Send { connection, message });
+            out.push(Output::Peer(PeerOutput::Send { connection, message }));
         }
     }
 
     /// Ends a session.
     pub(crate) fn close(&mut self, connection: ConnectionId, out: &mut Vec<Output>) {
         if self.links.closed(connection) {
-            out.push(Output::Close { connection });
+            out.push(Output::Peer(PeerOutput::Close { connection }));
         }
     }
 

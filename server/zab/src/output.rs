@@ -3,8 +3,10 @@
 //! Outputs are to be carried out in their order within a destination: the log, each connection, each link, the
 //! replica. What depends on the disk is not there before the disk has reported.
 
+use alloc::collections::BTreeMap;
+
 use bytes::Bytes;
-use quorate_types::{Epoch, Frame, ServerId, Zxid};
+use quorate_types::{Epoch, Frame, Member, ServerId, Zxid};
 
 use crate::message::{ConnectionId, Digest, Message, Notification, Position};
 
@@ -107,8 +109,19 @@ pub enum Output {
     Digest(Digest),
 
     // ---- For the links ---------------------------------------------------------------------------------------------
-    /// The servers to keep a link with, or their addresses, may have changed: ask [`crate::Zab::members`].
-    MembersChanged,
+    /// See there.
+    Peer(PeerOutput),
+
+    // ---- For everybody ---------------------------------------------------------------------------------------------
+    /// This server must stop taking part until somebody has looked at it. No output follows.
+    Halt(Halt),
+}
+
+/// What is to be done with the links to other servers and the sessions with them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PeerOutput {
+    /// These are the servers to keep a link with from now on, this one among them or not.
+    MembersChanged(BTreeMap<ServerId, Member>),
     /// Say this on the link to a server. If the link is down or slow, only the newest need be kept.
     Notify {
         /// The other server.
@@ -153,10 +166,6 @@ pub enum Output {
         /// The snapshot's.
         base: Position,
     },
-
-    // ---- For everybody ---------------------------------------------------------------------------------------------
-    /// This server must stop taking part until somebody has looked at it. No output follows.
-    Halt(Halt),
 }
 
 /// Why a server stops taking part.

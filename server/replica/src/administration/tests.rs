@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use quorate_tree::Tree;
 use quorate_types::{Caller, ClusterId, CreateMode, Ensemble, MemberState, Path, WriteOp};
-use quorate_zab::{ConnectionId, Origin, Output};
+use quorate_zab::{ConnectionId, Origin, PeerOutput};
 
 use super::*;
 use crate::{ClientInput, Config, Delivery, DiskInput, DiskOp, Found, Input, Order, Recovery};
@@ -133,13 +133,13 @@ impl World {
         has_done
     }
 
-    fn peer(&mut self, from: ServerId, output: Output) {
+    fn peer(&mut self, from: ServerId, output: PeerOutput) {
         use quorate_zab::Input as To;
         match output {
-            Output::Notify { to, notification } if self.passes(from, to) => {
+            PeerOutput::Notify { to, notification } if self.passes(from, to) => {
                 self.arriving.push_back((to, To::Notified { from, notification }));
             }
-            Output::Dial { to } if self.passes(from, to) => {
+            PeerOutput::Dial { to } if self.passes(from, to) => {
                 self.sessions_so_far += 1;
                 let connection = ConnectionId(self.sessions_so_far);
                 self.sessions.insert(connection, (from, to));
@@ -147,19 +147,19 @@ impl World {
                 self.arriving.push_back((from, connected(to, Origin::Dialed)));
                 self.arriving.push_back((to, connected(from, Origin::Accepted)));
             }
-            Output::Dial { to } => self.arriving.push_back((from, To::DialFailed { peer: to })),
-            Output::Send { connection, message } => {
+            PeerOutput::Dial { to } => self.arriving.push_back((from, To::DialFailed { peer: to })),
+            PeerOutput::Send { connection, message } => {
                 if let Some(to) = self.other_end(connection, from).filter(|to| self.passes(from, *to)) {
                     self.arriving.push_back((to, To::Message { connection, message }));
                 }
             }
-            Output::Close { connection } => {
+            PeerOutput::Close { connection } => {
                 if let Some(to) = self.other_end(connection, from) {
                     self.sessions.remove(&connection);
                     self.arriving.push_back((to, To::Disconnected(connection)));
                 }
             }
-            Output::Notify { .. } | Output::MembersChanged => {}
+            PeerOutput::Notify { .. } | PeerOutput::MembersChanged(_) => {}
             other => panic!("{other:?}"),
         }
     }

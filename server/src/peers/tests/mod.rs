@@ -16,7 +16,9 @@ use prost::Message as _;
 use quorate_proto::peer::v1::MemberAddress;
 use quorate_storage::{Options, RealDisk, Salt, Snapshots, Storage};
 use quorate_types::{ClusterId, Epoch, Role, ServerId, Zxid};
-use quorate_zab::{ConnectionId, Digest, Input, Member, MemberRole, Members, Message, Notification, Origin};
+use quorate_zab::{
+    ConnectionId, Digest, Input, Member, MemberRole, Members, Message, Notification, Origin, PeerOutput,
+};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -24,7 +26,7 @@ use tokio::sync::Notify;
 use super::call::Call;
 use super::hello::Kind;
 use super::io::Io;
-use super::{Config, Identity, PeerOutput, Peers, Received, Sink, Timing, TlsFiles};
+use super::{Config, Identity, Peers, Received, Sink, Timing, TlsFiles};
 
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -16,7 +16,7 @@ use quorate_types::{Epoch, Role, ServerId};
 use crate::input::SnapshotBase;
 use crate::local::{Belief, Local};
 use crate::message::{ConnectionId, Message, Position, Refusal, Vote};
-use crate::output::{Halt, Output};
+use crate::output::{Halt, Output, PeerOutput};
 use crate::zab::{Phase, Turn};
 
 /// A server that learns from a leader.
@@ -68,7 +68,7 @@ enum Stage {
 impl Follower {
     /// Follows `leader`, which has `patience_ms` to answer.
     pub(crate) fn new(leader: ServerId, patience_ms: u64, local: &Local, out: &mut Vec<Output>) -> Follower {
-        out.push(Output::Dial { to: leader });
+        out.push(Output::Peer(PeerOutput::Dial { to: leader }));
         Follower {
             leader,
             session: None,
@@ -227,7 +227,7 @@ impl Follower {
             return Some(Turn::Look);
         }
         if self.redial_at_ms.take_if(|at_ms| local.now_ms >= *at_ms).is_some() {
-            out.push(Output::Dial { to: self.leader });
+            out.push(Output::Peer(PeerOutput::Dial { to: self.leader }));
         }
         None
     }

@@ -11,7 +11,7 @@ use super::{Follower, Stage};
 use crate::input::SnapshotBase;
 use crate::local::Local;
 use crate::message::{Plan, Position, Standing};
-use crate::output::{Halt, Output};
+use crate::output::{Halt, Output, PeerOutput};
 use crate::zab::Turn;
 
 impl Follower {
@@ -49,7 +49,7 @@ impl Follower {
             Plan::Snap => {
                 let (Some(connection), from) = (self.session, self.leader) else { return Some(Turn::Look) };
                 self.stage = Stage::Receiving { base };
-                out.push(Output::ReceiveSnapshot { connection, from, base });
+                out.push(Output::Peer(PeerOutput::ReceiveSnapshot { connection, from, base }));
             }
         }
         None

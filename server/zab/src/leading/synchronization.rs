@@ -15,7 +15,7 @@ use super::learner::{Answer, Stage};
 use crate::input::LogRead;
 use crate::local::Local;
 use crate::message::{ConnectionId, Message, Plan, Position, Refusal};
-use crate::output::Output;
+use crate::output::{Output, PeerOutput};
 
 impl Leader {
     /// Decides how a learner that has answered is brought to this history.
@@ -76,7 +76,7 @@ impl Leader {
         if let Some(learner) = self.learners.get_mut(&connection) {
             learner.stage = Stage::Snapshot { base };
             learner.sent = base;
-            out.push(Output::SendSnapshot { connection, to: learner.server, zxid: base.zxid });
+            out.push(Output::Peer(PeerOutput::SendSnapshot { connection, to: learner.server, zxid: base.zxid }));
         }
     }
 

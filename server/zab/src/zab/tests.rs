@@ -4,7 +4,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::*;
-use crate::{Configs, Members, NotProposed};
+use crate::{Configs, Members, NotProposed, PeerOutput};
 use quorate_types::{Epoch, FrameKind};
 
 const ME: ServerId = ServerId(1);
@@ -120,6 +120,6 @@ fn two_voters_decide_nothing_while_one_is_silent() {
     let mut zab = Zab::new(Config::new(ME, Members::founding([ME, ServerId(2)])), beginning());
     let mut out = vec![];
     zab.start(0, &mut out);
-    assert!(matches!(&out[..], [Output::Notify { to: ServerId(2), .. }]), "{out:?}");
+    assert!(matches!(&out[..], [Output::Peer(PeerOutput::Notify { to: ServerId(2), .. })]), "{out:?}");
     assert_eq!((zab.role(), zab.next_zxid(&mut out)), (Role::Looking, Err(NotProposed::NotLeading)));
 }

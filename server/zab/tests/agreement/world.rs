@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use quorate_types::{Epoch, Role, ServerId, Zxid};
 use quorate_zab::{
-    Config, Configs, ConnectionId, Halt, Input, Limits, Members, Notification, Output, Phase, SnapshotBase, Standing,
-    Timing, Vote, Zab,
+    Config, Configs, ConnectionId, Halt, Input, Limits, Members, Notification, Output, PeerOutput, Phase, SnapshotBase,
+    Standing, Timing, Vote, Zab,
 };
 
 use crate::disk::{DiskOp, SimDisk};
@@ -437,32 +437,39 @@ impl World {
                 self.with(id, |zab, out| zab.to_learner(connection, payload, out));
             }
             Output::FromLeader(payload) => self.server(id).heard.push(payload.to_vec()),
-            Output::Digest(_) | Output::MembersChanged => {}
-            Output::Notify { to, notification } => {
+            Output::Digest(_) => {}
+            Output::Peer(output) => self.carry_out_for_peers(id, output),
+            Output::Halt(halt) => {
+                assert!(matches!(halt, Halt::Removed { .. }), "Divergence: {id:?} stopped with {halt:?}");
+                self.ghost.see("removed");
+                self.server(id).halted = Some(halt);
+            }
+        }
+    }
+
+    fn carry_out_for_peers(&mut self, id: ServerId, output: PeerOutput) {
+        match output {
+            PeerOutput::MembersChanged(_) => {}
+            PeerOutput::Notify { to, notification } => {
                 if self.network.links_up.contains(&(id, to)) && self.network.passes(id, to) {
                     let in_ms = self.between(self.make.latency_ms);
                     // A link ends with the process at its other end, and nothing said on it reaches the next one.
                     self.schedule(in_ms, Some(to), Event::Notified { from: id, to, notification });
                 }
             }
-            Output::Dial { to } => {
+            PeerOutput::Dial { to } => {
                 let in_ms = self.between(self.make.latency_ms);
                 self.schedule(in_ms, Some(id), Event::Dial { from: id, to });
             }
-            Output::Send { connection, message } => {
+            PeerOutput::Send { connection, message } => {
                 invariants::said(self, id, connection, &message);
                 self.send(id, connection, message);
             }
-            Output::Close { connection } => self.close(id, connection),
-            Output::SendSnapshot { .. } => self.ghost.see("snapshot sent"),
-            Output::ReceiveSnapshot { connection, from, base } => {
+            PeerOutput::Close { connection } => self.close(id, connection),
+            PeerOutput::SendSnapshot { .. } => self.ghost.see("snapshot sent"),
+            PeerOutput::ReceiveSnapshot { connection, from, base } => {
                 let pieces = self.between(self.make.snapshot_pieces);
                 self.schedule(2, None, Event::Snapshot { connection, from, to: id, zxid: base.zxid, pieces });
-            }
-            Output::Halt(halt) => {
-                assert!(matches!(halt, Halt::Removed { .. }), "Divergence: {id:?} stopped with {halt:?}");
-                self.ghost.see("removed");
-                self.server(id).halted = Some(halt);
             }
         }
     }
