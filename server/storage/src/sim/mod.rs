@@ -211,29 +211,31 @@ impl SimHandle {
         if len - old > room { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
-    fn write(&self, machine: &mut Machine, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.grow(machine, offset + bytes.len() as u64)?;
+    fn write(&self, machine: &mut Machine, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+        let len = parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        self.grow(machine, offset + len)?;
         let (file, rng, faults) = machine.file_and_rng(self.id);
         let mut offset = offset;
         if rng.chance(faults.misdirected_write) {
             let size = faults.sector_bytes as u64;
-            let elsewhere = rng.below((file.len() - bytes.len() as u64) / size + 1) * size;
-            offset = (elsewhere + offset % size).min(file.len() - bytes.len() as u64);
+            let elsewhere = rng.below((file.len() - len) / size + 1) * size;
+            offset = (elsewhere + offset % size).min(file.len() - len);
         }
-        if rng.chance(faults.write_error) {
-            let done = rng.below(bytes.len() as u64 + 1) as usize;
-            file.write(&bytes[..done], offset, faults.sector_bytes);
-            return Err(io::Error::other("simulated write error"));
+        let fails = rng.chance(faults.write_error);
+        let mut left = if fails { rng.below(len + 1) as usize } else { len as usize };
+        for part in parts {
+            let part = &part[..left.min(part.len())];
+            file.write(part, offset, faults.sector_bytes);
+            offset += part.len() as u64;
+            left -= part.len();
         }
-        file.write(bytes, offset, faults.sector_bytes);
-        Ok(())
+        if fails { Err(io::Error::other("simulated write error")) } else { Ok(()) }
     }
 }
 
 impl DiskFile for SimHandle {
     fn write_at(&mut self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
-        let bytes = parts.concat();
-        self.disk.change(|machine| self.write(machine, &bytes, offset))
+        self.disk.change(|machine| self.write(machine, parts, offset))
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
