@@ -310,7 +310,6 @@ impl World {
         for output in effects.peers.drain(..) {
             self.carry_out(id, output);
         }
-        self.ledger.sessions.said(id);
         self.deliver(id, &mut effects);
         effects.clear();
         if let Some(process) = &mut self.servers[id.0].process {

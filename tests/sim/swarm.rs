@@ -128,6 +128,7 @@ fn rarely(rng: &mut Rng, choices: &[u64]) -> u64 {
 impl Swarm {
     /// What was thought of later draws from `later`, so that a seed whose `later` says nothing is what it was before.
     pub(crate) fn draw(rng: &mut Rng, later: &mut Rng) -> Swarm {
+        let is_relaxed = later.coin();
         let voters = pick(rng, &[1, 1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 7]) as usize;
         let observers = if voters > 1 { pick(rng, &[0, 0, 0, 1, 1, 2, 3]) as usize } else { 0 };
         Swarm {
@@ -139,7 +140,7 @@ impl Swarm {
             snapshot_records: pick(rng, &[10, 60, 300, 100_000]),
             counter_soft_max: pick(rng, &[7, 200, 0xffff_0000, 0xffff_0000]) as u32,
             history_bytes: pick(rng, &[2_000, 20_000, 16 << 20]) as usize,
-            timing: draw_timing(rng),
+            timing: draw_timing(rng, is_relaxed),
             window: draw_window(rng),
             network: NetworkSwarm::draw(rng),
             crashes: CrashSwarm::draw(rng),
@@ -174,8 +175,10 @@ impl Swarm {
     }
 }
 
-fn draw_timing(rng: &mut Rng) -> Timing {
+/// Most of what happens in a run is pings: some runs have fewer of them, and more time for everything else.
+fn draw_timing(rng: &mut Rng, is_relaxed: bool) -> Timing {
     let production = Timing::default();
+    let production = if is_relaxed { Timing { ping_ms: 3 * production.ping_ms, ..production } } else { production };
     match rng.below(3) {
         0 => production,
         1 => Timing { epoch_interval_ms: 1_000, init_limit_ms: 3_000, ..production },

@@ -21,9 +21,8 @@ struct Signs {
     /// Those of its own clients, in order; [`SessionId::NONE`] for those of the time before it followed the present leader,
     /// of which it tells nobody any more, though something that was said then may still be on its way.
     own: Vec<SessionId>,
-    /// So many of them it has told its leader of, or is about to.
-    telling: usize,
-    /// So many of them were told of in messages before the next one: whoever gets that has got those.
+    /// So many of them it has told its leader of, or is about to: no message that says so comes later than the last of those
+    /// signs themselves.
     told: usize,
     /// While it leads: how many of each server's it has heard, and when the last one of a session came, by its own clock.
     heard: BTreeMap<(Id, u64), usize>,
@@ -95,13 +94,7 @@ impl SessionLog {
     /// A server's tick tells its leader of all signs of life so far.
     pub(crate) fn ticked(&mut self, at: Id) {
         let signs = &mut self.servers[at.0];
-        signs.telling = signs.own.len();
-    }
-
-    /// What a server had to say in a turn is on its way.
-    pub(crate) fn said(&mut self, at: Id) {
-        let signs = &mut self.servers[at.0];
-        signs.told = signs.telling;
+        signs.told = signs.own.len();
     }
 
     /// What stands in the messages that a server sends now.
@@ -123,7 +116,7 @@ impl SessionLog {
         let mut own = std::mem::take(&mut self.servers[at.0].own);
         own.fill(SessionId::NONE);
         let (told, leads_since_ms) = (own.len(), leads.then_some(now_ms));
-        self.servers[at.0] = Signs { own, telling: told, told, leads_since_ms, ..Signs::default() };
+        self.servers[at.0] = Signs { own, told, leads_since_ms, ..Signs::default() };
         for signs in &mut self.servers {
             signs.heard.retain(|(sender, _), _| *sender != at);
         }
