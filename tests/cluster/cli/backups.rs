@@ -26,6 +26,10 @@ fn state(file: &Path) -> Tree {
     decoder.finish().unwrap()
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
 fn files(dir: &Path) -> Vec<PathBuf> {
     std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
@@ -52,8 +56,7 @@ fn a_backup_shows_one_moment_while_others_go_on_writing() {
     let (cli, dir) = (Cli::of(&server), tempfile::tempdir().unwrap());
     let stop = Arc::new(AtomicBool::new(false));
     let counting = count(server.address("grpc").to_owned(), Arc::clone(&stop));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let counting = std::thread::spawn(move || (runtime.block_on(counting), runtime));
+    let counting = std::thread::spawn(|| runtime().block_on(counting));
     let mut states = Vec::new();
     for number in 0..3 {
         let file = dir.path().join(format!("{number}.snapshot"));
@@ -69,7 +72,7 @@ fn a_backup_shows_one_moment_while_others_go_on_writing() {
     }
     assert_eq!(files(dir.path()).len(), 3, "nothing else is left");
     stop.store(true, Ordering::Relaxed);
-    let (counts, runtime) = counting.join().unwrap();
+    let counts = counting.join().unwrap();
     for state in &states {
         let made = counts.range(..=state.applied().0).next_back().map_or(0, |(_, count)| *count);
         let root = state.stat("/").unwrap();
@@ -84,7 +87,7 @@ fn a_backup_shows_one_moment_while_others_go_on_writing() {
     let (file, again) = (dir.path().join("rest"), dir.path().join("again"));
     cli.prints(&["backup", file.to_str().unwrap()]);
     assert_eq!(cli.json(&["status"])["digest"], format!("{:032x}", state(&file).digest()));
-    let got = runtime.block_on(server.rest().get("/v1/cluster/snapshot")).unwrap();
+    let got = runtime().block_on(server.rest().get("/v1/cluster/snapshot")).unwrap();
     std::fs::write(&again, &got.body).unwrap();
     assert_eq!(std::fs::read(&file).unwrap(), got.body, "by whichever door");
 }

@@ -191,7 +191,9 @@ fn every_damage_is_noticed_wherever_it_is() {
     for at in 0..bytes.len() {
         bytes[at] ^= 1;
         let damage = parse(&bytes, 100).expect_err("changed");
-        assert!(damage.offset <= at as u64, "byte {at}: {damage}");
+        // A length that is wrong shows when what follows has come, or nothing more does.
+        let is_cut = damage.reason == "it ends there, before its end";
+        assert!(damage.offset <= at as u64 || is_cut, "byte {at}: {damage}");
         disk.tamper(&path, |content| content.clone_from(&bytes));
         assert!(matches!(copied(), Err(SnapshotError::Corrupt(_))), "byte {at}");
         bytes[at] ^= 1;
