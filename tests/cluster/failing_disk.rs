@@ -12,7 +12,7 @@ use quorate_tests::report;
 const EXIT_IO_ERROR: i32 = 74;
 
 /// For a call that may never be answered.
-const IMPATIENCE: Duration = Duration::from_millis(500);
+const IMPATIENCE: Duration = Duration::from_secs(1);
 
 /// Longer than anything takes that is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -108,7 +108,7 @@ async fn a_slow_disk_slows_down_writes_and_nothing_else() {
     writing.await.unwrap();
     let took = began.elapsed();
     assert!(took < SLOW_SYNC * WRITES / 4, "writes wait for each other: {took:?}");
-    assert!(slowest < SLOW_SYNC, "a read has waited {slowest:?} for the disk");
+    assert!(reads > 3 * took.as_millis() / SLOW_SYNC.as_millis(), "{reads} reads in {took:?}: they wait for the disk");
     assert!(server.faults().counts().delayed > 2);
     assert_eq!(session.state(), SessionState::Connected);
     assert!(reader.exists("/alive").await.unwrap().stat.is_some());

@@ -38,13 +38,16 @@ pub(super) async fn change(
             }
         },
         7 => {
-            let changed =
-                pick(&known, random, |member| may_stop_voting(&known, member, voters_min) || is_ready(member))?;
+            let changed = pick(&known, random, |member| match member.membership {
+                Some(Membership::Participant) => may_leave(&known, member, voters_min),
+                Some(Membership::Observer) => is_ready(member),
+                None => false,
+            })?;
             Some(add(ensemble, &client, &known, changed, random).await)
         }
         _ => {
             let may_go = |member: &Member| movable.iter().any(|id| u32::from(*id) == member.server_id);
-            let may_go = |member: &Member| may_go(member) && may_stop_voting(&known, member, voters_min);
+            let may_go = |member: &Member| may_go(member) && may_leave(&known, member, voters_min);
             let leaver = pick(&known, random, may_go)?;
             Some(remove(ensemble, &client, &known, leaver).await)
         }
@@ -74,7 +77,7 @@ fn can_be_added(member: &Member) -> bool {
 }
 
 /// Whether it belongs to the ensemble, and enough others vote.
-fn may_stop_voting(known: &Members, member: &Member, voters_min: usize) -> bool {
+fn may_leave(known: &Members, member: &Member, voters_min: usize) -> bool {
     let votes = |member: &&Member| member.membership == Some(Membership::Participant);
     match member.membership {
         None => false,
