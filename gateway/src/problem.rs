@@ -117,6 +117,7 @@ impl From<Reason> for Kind {
             Reason::ReconfigInProgress => kind("RECONFIG_IN_PROGRESS", 409, "The ensemble is being changed already"),
             Reason::ServersNotReady => kind("SERVERS_NOT_READY", 409, "A server is not connected or not up to date"),
             Reason::NoServer => kind("NO_SERVER", 404, "The ensemble has no such server"),
+            Reason::RestoreInProgress => kind("RESTORE_IN_PROGRESS", 409, "A backup is being restored already"),
             // What the gateway finds out about its own way to the servers is no concern of the caller's: these become
             // the reasons of the table that mean the same to it.
             Reason::Unreachable | Reason::ConnectionLost | Reason::Closed => Reason::Unavailable.into(),

@@ -21,7 +21,7 @@ use self::agreement::Agreement;
 use crate::process;
 
 /// The names of operations, in the order of [`op_index`].
-const OPS: [&str; 23] = [
+const OPS: [&str; 24] = [
     "create",
     "delete",
     "set_data",
@@ -45,6 +45,7 @@ const OPS: [&str; 23] = [
     "reconfigure",
     "transfer_leadership",
     "snapshot",
+    "restore",
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -321,6 +322,7 @@ fn op_index(op: &Op) -> usize {
         Op::Reconfigure { .. } => 20,
         Op::TransferLeadership { .. } => 21,
         Op::Snapshot => 22,
+        Op::Restore(_) => 23,
     }
 }
 

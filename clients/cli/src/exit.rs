@@ -103,6 +103,7 @@ fn code_of(reason: Reason) -> u8 {
         | Reason::NoChildrenForEphemerals
         | Reason::TooMany
         | Reason::ReconfigInProgress
+        | Reason::RestoreInProgress
         | Reason::ServersNotReady => 4,
         Reason::NoAuth | Reason::AuthFailed => 5,
         Reason::Unreachable | Reason::ConnectionLost | Reason::Unavailable => 6,
@@ -143,6 +144,7 @@ fn advice(reason: Reason) -> Option<&'static str> {
         Reason::Timeout | Reason::DeadlineExceeded => "try again, or wait longer with --timeout",
         Reason::Compacted => "begin again with --initial",
         Reason::ReconfigInProgress => "`quorate members` shows when it is done",
+        Reason::RestoreInProgress => "wait until it is done; one that nobody goes on with is given up after 30 s",
         Reason::ServersNotReady => "`quorate members` shows who is connected, and how far behind",
         Reason::NoServer => "`quorate members` lists those that there are",
         Reason::DiskFull => "the server needs space on its disk",

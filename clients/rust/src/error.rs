@@ -9,7 +9,7 @@ use tonic_types::StatusExt as _;
 /// The domain of Quorate's reasons in a gRPC status (`google.rpc.ErrorInfo`).
 const DOMAIN: &str = "quorate";
 
-/// Why a call failed. Those up to [`Reason::NoServer`] come from the server, in the order of the protocol's numbers;
+/// Why a call failed. Those up to [`Reason::RestoreInProgress`] come from the server, in the order of the protocol's numbers;
 /// the rest are found out by this client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -81,6 +81,8 @@ pub enum Reason {
     ServersNotReady,
     /// The ensemble has no such server.
     NoServer,
+    /// The state is being replaced by that of a backup already.
+    RestoreInProgress,
 
     /// No server could be reached; the request was not sent.
     Unreachable,
@@ -95,7 +97,7 @@ pub enum Reason {
 }
 
 /// The server's reasons; that with the number `n` on the wire stands at `n - 1`.
-const BY_NUMBER: [Reason; 34] = [
+const BY_NUMBER: [Reason; 35] = [
     Reason::InvalidPath,
     Reason::BadArguments,
     Reason::InvalidAcl,
@@ -130,6 +132,7 @@ const BY_NUMBER: [Reason; 34] = [
     Reason::ReconfigInProgress,
     Reason::ServersNotReady,
     Reason::NoServer,
+    Reason::RestoreInProgress,
 ];
 
 impl Reason {

@@ -9,6 +9,7 @@ use crate::effect::{Delivery, DiskOp, Effects, Halted, SessionEnd};
 use crate::outbox::response_bytes;
 use crate::peer::ToLearner;
 use crate::replica::{Replica, Serving};
+use crate::restoring;
 use crate::sessions::Ending;
 use crate::speaking::Owner;
 use crate::writes::{Asker, decode};
@@ -128,12 +129,19 @@ impl Replica {
         match frame.kind() {
             FrameKind::Txn => {
                 let txn = decode(zxid, frame.payload());
+                let ended = restoring::ended_by(self, &txn);
                 let changes = self.tree.apply(zxid, &txn);
                 self.pending.applied(zxid);
-                self.watches.applied(&self.tree, zxid, changes, out);
+                match ended {
+                    Some(ended) => self.state_restored(zxid, ended, out),
+                    None => self.watches.applied(&self.tree, zxid, changes, out),
+                }
+                if matches!(txn.body, TxnBody::Restore(_)) {
+                    self.restore_goes_on(now);
+                }
                 self.conclude(zxid, &txn, now, out);
-                if matches!(txn.body, TxnBody::OpenSession { .. }) && self.is_established() {
-                    // Writes in its name may have come before it was known here.
+                if matches!(txn.body, TxnBody::OpenSession { .. } | TxnBody::Restore(_)) && self.is_established() {
+                    // Writes in its name may have come before it was known here, or have waited for this step.
                     self.resume_held(now, out);
                 }
             }

@@ -18,6 +18,7 @@
 //! | `lanes` | the order of replies within an outbox |
 //! | `sessions`, `speaking` | who is alive, and which outbox speaks for whom |
 //! | [`history`], `watch` | the window of past changes, and everybody who is told of changes |
+//! | `restoring` | what it means that a backup becomes the state |
 //! | `snapshotting`, `reaping` | what a replica does unasked |
 //! | [`outbox`] | the bounded queue between a replica and one client |
 //!
@@ -49,6 +50,7 @@ mod peer;
 mod reaping;
 pub mod recovery;
 pub mod replica;
+mod restoring;
 mod room;
 mod sessions;
 mod snapshotting;

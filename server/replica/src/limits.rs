@@ -60,6 +60,12 @@ pub const SLICE_BYTES: usize = 256 * 1024;
 /// millisecond of work.
 pub const SNAPSHOT_SLICE_BYTES: usize = 64 * 1024;
 
+/// Old versions of znodes that each tick frees, besides what every txn does: some hundred microseconds of work.
+pub const SWEEP_PER_TICK: usize = 1_024;
+
+/// How long nothing may come of a restore, in milliseconds, before the leader gives it up: whoever sent it is gone.
+pub const RESTORE_SILENCE_MS: u64 = 30_000;
+
 /// Clients that may wait for a snapshot: they share the one that is written, so nobody needs more.
 pub const SNAPSHOT_WAITERS_MAX: usize = 64;
 

@@ -208,6 +208,7 @@ impl Replica {
             | Op::DeleteTree { .. }
             | Op::OpenSession { .. }
             | Op::CloseSession
+            | Op::Restore(_)
             | Op::Reconfigure { .. }
             | Op::Members
             | Op::TransferLeadership { .. } => unreachable!("what a leader decides was taken for a local request"),

@@ -474,6 +474,7 @@ pub fn response_bytes(response: &Response) -> usize {
             | Reply::WatchDone
             | Reply::TreeStreamed { .. }
             | Reply::SnapshotTaken { .. }
+            | Reply::RestoreStep { .. }
             | Reply::LeadershipTransferred { .. },
         ) => 0,
     }

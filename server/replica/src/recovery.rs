@@ -123,8 +123,12 @@ impl Recovery {
         let zxid = frame.zxid();
         match frame.kind() {
             FrameKind::Txn => {
-                let changes = self.tree.apply(zxid, &decode(zxid, frame.payload()));
-                self.past.push(zxid, changes);
+                let txn = decode(zxid, frame.payload());
+                let changes = self.tree.apply(zxid, &txn);
+                match txn.replaces_state() {
+                    true => self.past.push_gap(zxid),
+                    false => self.past.push(zxid, changes),
+                }
             }
             FrameKind::Marker | FrameKind::Reconfig | FrameKind::ConfigFinal => {
                 self.tree.advance(zxid);

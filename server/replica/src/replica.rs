@@ -108,6 +108,8 @@ pub struct Replica {
     pub(crate) administration: Administration,
     pub(crate) comparison: Comparison,
     pub(crate) received: Option<Received>,
+    /// When the last step of a restore was made.
+    pub(crate) restore_heard_ms: u64,
     has_work: bool,
     pub(crate) counting: Counting,
     /// Of the answers since the last flush.
@@ -270,6 +272,7 @@ impl Replica {
             grants_so_far: 0,
             comparison: Comparison::default(),
             received: None,
+            restore_heard_ms: 0,
             has_work: false,
             counting: Counting::default(),
             effort: Effort::default(),
@@ -307,7 +310,7 @@ impl Replica {
         self.zab.set_digest(Digest { zxid: self.tree.applied(), value: self.tree.digest() });
         self.with_outputs(now, out, |zab, outputs| zab.flush(outputs));
         self.turn += 1;
-        self.begin_snapshot_if_due(out);
+        self.begin_snapshot_if_due(now, out);
         self.under_way.mark();
         out.hint = Hint { commit: self.zab.commit(), digest: self.tree.digest(), digest_zxid: self.tree.applied() };
     }
@@ -412,7 +415,9 @@ impl Replica {
             self.expire_sessions(now.monotonic_ms.saturating_sub(heard_ms), now, out);
             self.reap(now, out);
             self.leave_to_others_with_room(now);
+            self.give_up_restore(now, out);
         }
+        self.tree.sweep(limits::SWEEP_PER_TICK);
         self.give_up_held(now, out);
         self.give_up_administration(now, out);
         if self.is_established() && !self.zab.is_handing_over() {
@@ -561,6 +566,7 @@ fn is_write(op: &Op) -> bool {
         | Op::DeleteTree { .. }
         | Op::OpenSession { .. }
         | Op::CloseSession
+        | Op::Restore(_)
         | Op::Reconfigure { .. } => true,
         Op::Read { .. }
         | Op::MultiRead(_)

@@ -63,6 +63,14 @@ impl Snapshotting {
         (self.newest, self.state) = (newest, State::Idle);
     }
 
+    /// The state is another one, and what was still to be written of the old one is gone. The writer is told by the
+    /// beginning of the next.
+    pub(crate) fn state_replaced(&mut self) {
+        if matches!(self.state, State::Writing { .. }) {
+            self.state = State::Idle;
+        }
+    }
+
     /// The state that the newest verified snapshot holds.
     pub(crate) fn newest(&self) -> Zxid {
         self.newest
@@ -73,6 +81,9 @@ impl Replica {
     /// A client wants a snapshot that holds what is applied now. `None`: it is answered when there is one.
     pub(crate) fn snapshot_for(&mut self, outbox: OutboxId, tag: Tag) -> Option<(Zxid, Response)> {
         let (zxid, newest) = (self.tree.applied(), self.snapshotting.newest);
+        if self.tree.restoring().is_some() {
+            return Some((zxid, Err(restore_in_progress())));
+        }
         if zxid == newest && zxid != Zxid::ZERO {
             return Some((zxid, Ok(Reply::SnapshotTaken { zxid })));
         }
@@ -88,13 +99,16 @@ impl Replica {
     }
 
     /// Begins a snapshot when enough was logged since the last one began, or when somebody wants one.
-    pub(crate) fn begin_snapshot_if_due(&mut self, out: &mut Effects) {
+    pub(crate) fn begin_snapshot_if_due(&mut self, now: Now, out: &mut Effects) {
         let records = self.under_way.submitted_records - self.snapshotting.records_before;
         let bytes = self.under_way.submitted_bytes - self.snapshotting.bytes_before;
         let is_enough = records >= self.config.snapshot_records || bytes >= self.config.snapshot_bytes;
         let due = is_enough || !self.snapshotting.wanted.is_empty();
         if !due || !matches!(self.snapshotting.state, State::Idle) || self.tree.applied() == self.snapshotting.newest {
             return;
+        }
+        if self.tree.restoring().is_some() {
+            return self.no_snapshot(&restore_in_progress(), now, out);
         }
         self.snapshotting.records_before = self.under_way.submitted_records;
         self.snapshotting.bytes_before = self.under_way.submitted_bytes;
@@ -175,4 +189,8 @@ impl Replica {
             self.answer(outbox, tag, Err(error.clone()), now, out);
         }
     }
+}
+
+fn restore_in_progress() -> Error {
+    Error::new(Code::RestoreInProgress, "a backup is being restored; there is no snapshot before that is done")
 }

@@ -63,10 +63,11 @@ impl Replica {
             }
             return self.reply(asker, self.tree.applied(), Err(error), now, out);
         }
-        if !self.waiting.held.is_empty() {
+        if !self.waiting.held.is_empty() || self.pending.must_wait(&request.op) {
             return self.hold(asker, request, now, out);
         }
         match self.zab.next_zxid(&mut self.outputs) {
+            Ok(zxid) if self.is_of_the_future(&request.op, zxid) => self.begin_later_epoch(asker, request, now, out),
             Ok(zxid) => self.prepare(zxid, asker, &request, now, out),
             Err(NotProposed::Later | NotProposed::NotLeading) => {
                 self.carry_out(now, out);
@@ -97,7 +98,7 @@ impl Replica {
         self.can_come(request.min_zxid)
     }
 
-    fn hold(&mut self, asker: Asker, request: Request, now: Now, out: &mut Effects) {
+    pub(crate) fn hold(&mut self, asker: Asker, request: Request, now: Now, out: &mut Effects) {
         let bytes = self.waiting.held_bytes + request.charge();
         if self.waiting.held.len() >= limits::UNDER_WAY_RECORDS_MAX || bytes > limits::WAITING_BYTES_MAX {
             let error = Error::new(Code::Unavailable, "the server has no leader yet and too many writes wait for one");
@@ -209,6 +210,9 @@ impl Replica {
         out: &mut Effects,
         prepare: impl FnOnce(&mut Pending, &Tree, Zxid) -> Prepared,
     ) -> bool {
+        if self.pending.must_wait(&Op::CloseSession) {
+            return false;
+        }
         match self.zab.next_zxid(&mut self.outputs) {
             Ok(zxid) => {
                 if let Prepared::Txn(txn) = prepare(&mut self.pending, &self.tree, zxid) {

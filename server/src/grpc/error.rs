@@ -78,6 +78,7 @@ fn build(error: &Error, zxid: Option<Zxid>, field: Option<&str>) -> Status {
         | Code::TooMany
         | Code::RequestIdForgotten
         | Code::ReconfigInProgress
+        | Code::RestoreInProgress
         | Code::ServersNotReady => {
             details.add_precondition_failure_violation(code.reason(), path, text.clone());
         }

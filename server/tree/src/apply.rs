@@ -53,6 +53,7 @@ impl Tree {
                 let listed = deleted.as_ref().map_or(changes.len(), Vec::len);
                 assert!(listed == changes.len(), "session {id} lists {listed} ephemerals and has {}", changes.len());
             }
+            TxnBody::Restore(step) => self.apply_restore(zxid, step),
         }
         if let Some(mark) = &txn.request {
             self.remember(zxid, txn, mark);
@@ -211,6 +212,11 @@ impl Tree {
     fn open_session(&mut self, id: SessionId, timeout_ms: u32, secret: SessionSecret) {
         self.sessions.open(id, timeout_ms, secret);
         self.digest.add(sessions::term(id, timeout_ms, secret));
+    }
+
+    /// A session of a state that is not the present one yet ends: nobody is told of what goes with it.
+    pub(crate) fn end_session(&mut self, zxid: Zxid, time_ms: i64, session: SessionId) {
+        self.close_session(Context { zxid, time_ms, index: 0 }, session, &mut Vec::new());
     }
 
     /// The paths decide the order, since ids differ between servers.

@@ -41,6 +41,7 @@ mod count;
 mod pending;
 mod read;
 mod reply;
+mod restore;
 
 // What it was at an earlier zxid.
 mod snapshot;

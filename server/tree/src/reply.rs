@@ -19,6 +19,7 @@ pub fn reply(zxid: Zxid, txn: &Txn) -> Reply {
         TxnBody::Ops { shape: Shape::Tree, ops } => Reply::TreeDeleted { count: ops.len() as u32 },
         TxnBody::OpenSession { id, timeout_ms, secret: _ } => Reply::Session { id: *id, timeout_ms: *timeout_ms },
         TxnBody::CloseSession { .. } => Reply::SessionClosed,
+        TxnBody::Restore(_) => Reply::RestoreStep { zxid },
     }
 }
 

@@ -178,6 +178,14 @@ impl Requests {
         self.bytes -= client.bytes;
     }
 
+    /// Takes everything that is remembered out of a digest.
+    pub(crate) fn subtract_all(&self, digest: &mut Digest) {
+        for (key, client) in &self.clients {
+            client.results.iter().for_each(|result| digest.subtract(result.term(*key)));
+            digest.subtract(client.term(*key));
+        }
+    }
+
     /// Results remembered.
     pub(crate) fn len(&self) -> usize {
         self.count

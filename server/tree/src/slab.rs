@@ -42,6 +42,15 @@ impl Slab {
         znode
     }
 
+    /// Lets some znodes go that nobody has a use for any more, the memory of a chunk; whether more are left.
+    pub(crate) fn let_go(&mut self) -> bool {
+        self.chunks.pop();
+        if self.chunks.is_empty() {
+            self.free = Vec::new();
+        }
+        !self.chunks.is_empty()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.slots() - self.free.len()
     }

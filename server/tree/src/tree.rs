@@ -3,6 +3,7 @@
 //! Invariant: `digest`, `sizes`, `index`, `deadlines` and the sessions' ephemerals follow from the znodes; whatever
 //! changes a znode goes through [`Tree::preserve`] first and keeps the digest in step.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -16,6 +17,7 @@ use crate::index::Index;
 use crate::reap::{Deadlines, Reap};
 use crate::requests::Requests;
 use crate::reserved;
+use crate::restore::Restoring;
 use crate::sessions::{Session, Sessions};
 use crate::slab::Slab;
 use crate::view::Views;
@@ -39,6 +41,10 @@ pub struct Tree {
     pub(crate) applied: Zxid,
     pub(crate) last_time_ms: i64,
     pub(crate) sizes: Sizes,
+    pub(crate) restoring: Option<Box<Restoring>>,
+    /// The znodes of a state that was replaced, until they are freed, some at a time.
+    pub(crate) replaced: Slab,
+    pub(crate) hash_seed: u64,
 }
 
 /// Running sums over all znodes.
@@ -58,7 +64,7 @@ pub struct Memory {
     pub index: usize,
     /// Remembered requests.
     pub requests: usize,
-    /// Old versions kept for views, and what is left of closed ones.
+    /// Old versions kept for views, and what is left of closed ones, and of a state that was replaced.
     pub views: usize,
 }
 
@@ -105,6 +111,9 @@ impl Tree {
             applied: Zxid::ZERO,
             last_time_ms: 0,
             sizes: Sizes::default(),
+            restoring: None,
+            replaced: Slab::default(),
+            hash_seed,
         }
     }
 
@@ -134,8 +143,13 @@ impl Tree {
     /// If `zxid` is not later than what is applied.
     pub fn advance(&mut self, zxid: Zxid) {
         assert!(zxid > self.applied, "{zxid:?} is applied after {:?}", self.applied);
+        if zxid.epoch() != self.applied.epoch() {
+            // Whoever led the restore leads no longer, or not as before: see `restore`.
+            self.restoring = None;
+        }
         self.applied = zxid;
         self.views.sweep(SWEEP_PER_TXN);
+        self.replaced.let_go();
     }
 
     pub(crate) fn link(&mut self, parent: ZnodeId, child: ZnodeId) {
@@ -339,7 +353,7 @@ impl Tree {
                 + self.slab.len() * (BODY_OVERHEAD + CHILD_BYTES),
             index: self.index.allocated_bytes(),
             requests: self.requests.allocated_bytes(),
-            views: self.views.total_bytes(),
+            views: self.views.total_bytes() + self.replaced.allocated_bytes(),
         }
     }
 }

@@ -106,10 +106,11 @@ impl Tree {
         self.views.len()
     }
 
-    /// Frees at most `max` old versions of closed views; whether more are left. Every txn does a little of it: this is
-    /// for a server without writes.
+    /// Frees at most `max` old versions of closed views, and some of a state that was replaced; whether more are left. Every
+    /// txn does a little of it: this is for a server without writes.
     pub fn sweep(&mut self, max: usize) -> bool {
-        self.views.sweep(max)
+        let (views, replaced) = (self.views.sweep(max), self.replaced.let_go());
+        views || replaced
     }
 
     /// Begins a walk over the subtree at `root`; `None` if the view has no such znode.

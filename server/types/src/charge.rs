@@ -22,6 +22,7 @@ fn op_bytes(op: &Op) -> usize {
         Op::DeleteTree { path, .. } | Op::StreamTree { path, .. } => path.as_str().len(),
         Op::Watch(op) => watch_bytes(op),
         Op::Reconfigure { change, .. } => change_bytes(change),
+        Op::Restore(step) => step.encoded_len(),
         Op::Sync
         | Op::OpenSession { .. }
         | Op::AttachSession { .. }

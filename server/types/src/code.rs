@@ -96,6 +96,8 @@ pub enum Code {
     ServersNotReady = 33,
     /// The ensemble has no such server.
     NoServer = 34,
+    /// The state is being replaced by that of a backup already.
+    RestoreInProgress = 35,
 }
 
 /// What every door says of one code.
@@ -109,7 +111,7 @@ struct Row {
 
 /// The table, in the order of the codes' numbers, which begin at 1.
 #[rustfmt::skip]
-const TABLE: [Row; 34] = [
+const TABLE: [Row; 35] = [
     Row { code: Code::InvalidPath, reason: "INVALID_PATH", zookeeper: -8, grpc: grpc::INVALID_ARGUMENT, http: 400 },
     Row { code: Code::BadArguments, reason: "BAD_ARGUMENTS", zookeeper: -8, grpc: grpc::INVALID_ARGUMENT, http: 400 },
     Row { code: Code::InvalidAcl, reason: "INVALID_ACL", zookeeper: -114, grpc: grpc::INVALID_ARGUMENT, http: 400 },
@@ -144,6 +146,7 @@ const TABLE: [Row; 34] = [
     Row { code: Code::ReconfigInProgress, reason: "RECONFIG_IN_PROGRESS", zookeeper: -14, grpc: grpc::ABORTED, http: 409 },
     Row { code: Code::ServersNotReady, reason: "SERVERS_NOT_READY", zookeeper: -13, grpc: grpc::FAILED_PRECONDITION, http: 409 },
     Row { code: Code::NoServer, reason: "NO_SERVER", zookeeper: -8, grpc: grpc::NOT_FOUND, http: 404 },
+    Row { code: Code::RestoreInProgress, reason: "RESTORE_IN_PROGRESS", zookeeper: -14, grpc: grpc::ABORTED, http: 409 },
 ];
 
 impl Code {

@@ -29,6 +29,7 @@ pub mod mutation;
 pub mod path;
 pub mod reply;
 pub mod request;
+pub mod restore;
 pub mod stat;
 pub mod time;
 pub mod txn;
@@ -48,6 +49,7 @@ pub use request::{
     ChangeFilter, Consistency, Op, Precondition, ReadOp, Request, RequestId, Resume, StreamWatch, WatchClass, WatchOp,
     WatchScope, WriteOp,
 };
+pub use restore::Restore;
 pub use stat::Stat;
 pub use time::Now;
 pub use txn::{Route, Txn, TxnBody, TxnOp};

@@ -23,6 +23,9 @@ pub const DELETE_TREE_MAX: u32 = 10_000;
 /// Bytes of one encoded txn: a log batch, a follower's frame and a peer message have to hold it.
 pub const TXN_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Bytes of a backup in one txn of a restore: some milliseconds of every server's time.
+pub const RESTORE_CHUNK_BYTES_MAX: usize = 256 * 1024;
+
 /// Children in one page of a listing.
 pub const CHILDREN_PAGE_MAX: u32 = 10_000;
 

@@ -96,6 +96,11 @@ pub enum Reply {
         /// The state that it holds.
         zxid: Zxid,
     },
+    /// To a step of a `Restore`: it is made.
+    RestoreStep {
+        /// By this txn; that of the first step names the restore.
+        zxid: Zxid,
+    },
     /// To a `Status`.
     Status(Box<Status>),
     /// To a `Members`.

@@ -5,7 +5,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use crate::{AclEntry, Caller, CreateMode, MembersChange, Path, ServerId, SessionId, SessionSecret, WatchId, Zxid};
+use crate::{
+    AclEntry, Caller, CreateMode, MembersChange, Path, Restore, ServerId, SessionId, SessionSecret, WatchId, Zxid,
+};
 
 /// A request as a front door hands it to the replica.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +122,8 @@ pub enum Op {
     },
     /// Waits until a snapshot on this server's disk holds everything that was applied here when the request was looked at.
     Snapshot,
+    /// A step in replacing the whole state by that of a backup.
+    Restore(Restore),
     /// What this server is, does and holds.
     Status,
     /// The ensemble's servers, as its leader knows them; as this server does, if the leader cannot be asked.

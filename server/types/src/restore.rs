@@ -104,3 +104,47 @@ impl Restore {
         })
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    pub(crate) fn any_restore() -> impl Strategy<Value = Restore> {
+        let bytes = prop::collection::vec(any::<u8>(), 0..64).prop_map(Bytes::from);
+        prop_oneof![
+            any::<u64>().prop_map(|backup| Restore::Begin { backup: Zxid(backup) }),
+            (any::<u64>(), any::<u32>(), bytes).prop_map(|(id, index, bytes)| Restore::Chunk {
+                id: Zxid(id),
+                index,
+                bytes
+            }),
+            (any::<u64>(), any::<u128>()).prop_map(|(id, digest)| Restore::Finish { id: Zxid(id), digest }),
+            any::<u64>().prop_map(|id| Restore::Abort { id: Zxid(id) }),
+        ]
+    }
+
+    #[test]
+    fn a_step_has_one_encoding_and_a_bound() {
+        let encoded = |step: &Restore| {
+            let mut out = Vec::new();
+            step.encode(&mut out);
+            assert_eq!(out.len(), step.encoded_len());
+            out
+        };
+        let (id, digest) = (Zxid(0x0102_0304_0506_0708), 0x0f << 120 | 1);
+        let head = [8, 7, 6, 5, 4, 3, 2, 1];
+        assert_eq!(encoded(&Restore::Begin { backup: id }), [&[BEGIN], &head[..]].concat());
+        assert_eq!(encoded(&Restore::Abort { id }), [&[ABORT], &head[..]].concat());
+        let finish = encoded(&Restore::Finish { id, digest });
+        assert_eq!(finish, [&[FINISH], &head[..], &[1], &[0; 14][..], &[0x0f]].concat());
+        let chunk = |bytes: usize| encoded(&Restore::Chunk { id, index: 9, bytes: alloc::vec![7; bytes].into() });
+        assert_eq!(chunk(2), [&[CHUNK], &head[..], &[9, 0, 0, 0, 2, 0, 0, 0, 7, 7]].concat());
+        let decode = |bytes: Vec<u8>| Restore::decode(&mut Reader::new(Bytes::from(bytes)));
+        assert!(decode(chunk(limits::RESTORE_CHUNK_BYTES_MAX)).is_ok());
+        let too_long = Err(DecodeError::Invalid("length of a chunk"));
+        assert_eq!(decode(chunk(limits::RESTORE_CHUNK_BYTES_MAX + 1)), too_long);
+        assert_eq!(decode(alloc::vec![5; 40]), Err(DecodeError::Invalid("step of a restore")));
+    }
+}

@@ -10,7 +10,8 @@ use smallvec::SmallVec;
 
 use crate::codec::{self, DecodeError, Reader};
 use crate::{
-    Acl, Change, ChangeKind, NodeKind, OutboxId, RequestId, ServerId, SessionId, SessionSecret, Stat, Tag, Zxid,
+    Acl, Change, ChangeKind, NodeKind, OutboxId, RequestId, Restore, ServerId, SessionId, SessionSecret, Stat, Tag,
+    Zxid,
 };
 
 /// The format of encoded txns that this version writes.
@@ -80,6 +81,8 @@ pub enum TxnBody {
         /// in which case the history that is rebuilt from a log begins after this txn.
         deleted: Option<Vec<Deleted>>,
     },
+    /// A step in replacing the whole state by that of a backup.
+    Restore(Restore),
 }
 
 /// How a client asked for a list of operations.
@@ -240,8 +243,14 @@ impl Txn {
         Ok(txn)
     }
 
+    /// Whether the whole state is another one after it.
+    #[must_use]
+    pub fn replaces_state(&self) -> bool {
+        matches!(self.body, TxnBody::Restore(Restore::Finish { .. }))
+    }
+
     /// The changes that watches may be told of, as far as the txn says them itself: without previous data. `None` if
-    /// it leaves some out (see [`TxnBody::CloseSession`]).
+    /// it leaves some out (see [`TxnBody::CloseSession`]), or replaces the state.
     #[must_use]
     pub fn changes(&self, zxid: Zxid) -> Option<Vec<Change>> {
         let mut changes = Vec::new();
@@ -252,6 +261,8 @@ impl Txn {
                 }
             }
             TxnBody::OpenSession { .. } => {}
+            TxnBody::Restore(Restore::Finish { .. }) => return None,
+            TxnBody::Restore(Restore::Begin { .. } | Restore::Chunk { .. } | Restore::Abort { .. }) => {}
             TxnBody::CloseSession { deleted, .. } => {
                 for node in deleted.as_ref()? {
                     changes.push(Change {
@@ -393,6 +404,7 @@ impl TxnBody {
             TxnBody::CloseSession { id: _, deleted } => {
                 1 + 8 + 4 + deleted.iter().flatten().map(Deleted::encoded_len).sum::<usize>()
             }
+            TxnBody::Restore(step) => 1 + step.encoded_len(),
         }
     }
 
@@ -422,6 +434,10 @@ impl TxnBody {
                         }
                     }
                 }
+            }
+            TxnBody::Restore(step) => {
+                out.put_u8(4);
+                step.encode(out);
             }
         }
     }
@@ -460,6 +476,7 @@ impl TxnBody {
                 }
                 Ok(TxnBody::CloseSession { id, deleted: Some(deleted) })
             }
+            4 => Ok(TxnBody::Restore(Restore::decode(reader)?)),
             _ => Err(DecodeError::Invalid("txn body")),
         }
     }

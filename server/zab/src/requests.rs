@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use quorate_types::{FrameKind, Member, ServerId, Zxid};
+use quorate_types::{Epoch, FrameKind, Member, ServerId, Zxid};
 
 use crate::leading::reconfig::NotReconfigured;
 use crate::leading::transfer::NotTransferred;
@@ -37,6 +37,15 @@ impl Zab {
         } else {
             Ok(last.next())
         }
+    }
+
+    /// Begins a new epoch in place, as a leader who may propose now: one above `epoch`.
+    ///
+    /// # Panics
+    /// If this server does not lead, or if there is no such epoch.
+    pub fn begin_epoch_above(&mut self, epoch: Epoch, out: &mut Vec<Output>) {
+        let State::Leading(leader) = &mut self.state else { panic!("an epoch begins without a leader") };
+        leader.begin_epoch_above(epoch, &mut self.local, out);
     }
 
     /// Proposes a txn. `zxid` is what [`Zab::next_zxid`] has just said.

@@ -73,7 +73,7 @@ impl SessionLog {
                 assert!(is_open(&self.sessions, id), "SessionTable: {id} ends at {zxid:?} and is not open");
                 self.sessions.get_mut(&id).expect("it is open").is_open = false;
             }
-            TxnBody::Ops { .. } => {
+            TxnBody::Ops { .. } | TxnBody::Restore(_) => {
                 let id = txn.session;
                 let may_act = id == SessionId::NONE || is_open(&self.sessions, id);
                 assert!(may_act, "Ephemerals: something happens in the name of {id} at {zxid:?}, and it is not open");

@@ -1,6 +1,8 @@
 //! Several replicas with disks that report at once and links that carry everything at once, but for servers that are cut
 //! off.
 
+mod restoring;
+
 use alloc::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! One replica with a disk that reports when the test lets it.
 
 mod effort;
+mod restoring;
 
 use std::sync::Arc;
 use std::vec::Vec;
@@ -543,11 +544,11 @@ impl Server {
         let mut zxid = None;
         loop {
             let ops: Vec<_> = self.out.snapshot.drain(..).collect();
-            if matches!(ops.last()?, crate::SnapshotOp::Finish { .. }) {
-                return zxid;
-            }
             if let Some(crate::SnapshotOp::Begin { zxid: begun, .. }) = ops.first() {
                 zxid = Some(*begun);
+            }
+            if matches!(ops.last()?, crate::SnapshotOp::Finish { .. }) {
+                return zxid;
             }
             self.step(Input::Disk(DiskInput::SnapshotReady));
         }

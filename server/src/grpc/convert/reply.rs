@@ -37,6 +37,7 @@ impl Shape {
             | Op::Watch(_)
             | Op::StreamTree { .. }
             | Op::Snapshot
+            | Op::Restore(_)
             | Op::Status
             | Op::Members
             | Op::Reconfigure { .. }
@@ -82,6 +83,7 @@ pub(in crate::grpc) fn channel_result(response: Response, shape: &Shape) -> v1::
         | Reply::WatchDone
         | Reply::TreeStreamed { .. }
         | Reply::SnapshotTaken { .. }
+        | Reply::RestoreStep { .. }
         | Reply::Status(_)
         | Reply::Ensemble(_)
         | Reply::Reconfigured(_)
@@ -249,6 +251,7 @@ fn member(response: Response, sets_data: bool) -> v1::multi_result::Result {
         | Reply::WatchDone
         | Reply::TreeStreamed { .. }
         | Reply::SnapshotTaken { .. }
+        | Reply::RestoreStep { .. }
         | Reply::Status(_)
         | Reply::Ensemble(_)
         | Reply::Reconfigured(_)

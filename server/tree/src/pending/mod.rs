@@ -71,6 +71,16 @@ pub struct Pending {
     in_flight: VecDeque<InFlight>,
     /// Of the last txn prepared: the next one's is not less.
     last_time_ms: i64,
+    /// The step of a restore that is pending: see [`Pending::must_wait`].
+    restore: Option<PendingStep>,
+}
+
+/// A step of a restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PendingStep {
+    zxid: Zxid,
+    /// It replaces the state.
+    is_last: bool,
 }
 
 /// What is dropped from the overlay when a txn has been applied, unless a later one touched it again.
@@ -92,16 +102,26 @@ impl Pending {
             marks: Marks::new(hash_seed),
             in_flight: VecDeque::new(),
             last_time_ms: i64::MIN,
+            restore: None,
         }
+    }
+
+    /// Whether `op` cannot be decided before more is applied: a step of a restore follows from those before it as applied;
+    /// and of a state that is replaced as a whole there is no saying beforehand what it will be.
+    #[must_use]
+    pub fn must_wait(&self, op: &Op) -> bool {
+        self.restore.is_some_and(|step| step.is_last || matches!(op, Op::Restore(_)))
     }
 
     /// Decides a request against `tree` and all that is pending.
     ///
     /// # Panics
-    /// If `request.zxid` is not later than everything pending and applied.
+    /// If `request.zxid` is not later than everything pending and applied, or if the request [must
+    /// wait](Pending::must_wait).
     pub fn prepare(&mut self, tree: &Tree, request: &Prepare<'_>) -> Prepared {
         let latest = self.in_flight.back().map_or(tree.applied(), |last| last.zxid.max(tree.applied()));
         assert!(request.zxid > latest, "{:?} is prepared after {latest:?}", request.zxid);
+        assert!(!self.must_wait(request.op), "{:?} is prepared behind {:?}", request.zxid, self.restore);
         // Whoever opens a session does so on nobody's behalf, even if he has one already.
         let is_opening = matches!(request.op, Op::OpenSession { .. });
         let session = if is_opening { SessionId::NONE } else { request.session };
@@ -117,6 +137,7 @@ impl Pending {
                 self.marks.forget(txn.zxid, key, sequence);
             }
         }
+        self.restore.take_if(|step| step.zxid <= zxid);
     }
 
     /// The server leads no longer: what was pending is somebody else's to decide.
@@ -125,6 +146,7 @@ impl Pending {
         self.marks.clear();
         self.in_flight.clear();
         self.last_time_ms = i64::MIN;
+        self.restore = None;
     }
 
     /// Txns that are pending.
@@ -142,7 +164,7 @@ impl Pending {
     /// Whether nothing is remembered of what is pending no longer.
     #[cfg(test)]
     pub(crate) fn holds_nothing(&self) -> bool {
-        self.overlay.is_empty() && self.marks.is_empty() && self.in_flight.is_empty()
+        self.overlay.is_empty() && self.marks.is_empty() && self.in_flight.is_empty() && self.restore.is_none()
     }
 
     fn try_prepare(&mut self, tree: &Tree, request: &Prepare<'_>) -> Result<Prepared, Error> {
@@ -222,6 +244,10 @@ impl Pending {
                 Ok(Decision::Body(step.open_session(request.new_session, *timeout_ms, *secret)))
             }
             Op::CloseSession => Ok(Decision::Body(step.close_session())),
+            Op::Restore(restore) => {
+                tree.check_restore(request.zxid, restore)?;
+                Ok(Decision::Body(TxnBody::Restore(restore.clone())))
+            }
             Op::Read { .. }
             | Op::MultiRead(_)
             | Op::Sync
@@ -245,6 +271,9 @@ impl Pending {
             self.overlay.clear();
         }
         let mark = txn.request.as_ref().map(|mark| self.marks.add(zxid, ClientKey::new(txn.session, mark), mark));
+        if let TxnBody::Restore(_) = &txn.body {
+            self.restore = Some(PendingStep { zxid, is_last: txn.replaces_state() });
+        }
         self.in_flight.push_back(InFlight { zxid, paths, sessions, mark });
         self.last_time_ms = txn.time_ms;
     }

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use quorate_types::{NodeKind, limits};
+use quorate_types::{NodeKind, Zxid, limits};
 
 use super::SnapshotError;
 use super::record::{self, Fields, Header, Kind, ZnodeRecord};
@@ -80,23 +80,44 @@ impl SnapshotDecoder {
     ///
     /// # Errors
     /// [`SnapshotError`] if something is missing or the digest differs.
-    pub fn finish(mut self) -> Result<Tree, SnapshotError> {
+    pub fn finish(self) -> Result<Tree, SnapshotError> {
+        self.check()?;
+        let header = self.header.ok_or(SnapshotError::Incomplete)?;
+        let mut tree = self.tree;
+        self.acls.into_iter().for_each(|acl| tree.acls.release(acl));
+        (tree.applied, tree.last_time_ms) = (header.zxid, header.last_time_ms);
+        Ok(tree)
+    }
+
+    /// Whether [`SnapshotDecoder::finish`] would succeed.
+    pub(crate) fn check(&self) -> Result<(), SnapshotError> {
         if self.before != Some(Kind::End) || !self.carry.is_empty() {
             return Err(SnapshotError::Incomplete);
         }
-        let header = self.header.ok_or(SnapshotError::Incomplete)?;
-        self.close_deeper_than(0)?;
-        let mut tree = self.tree;
-        self.acls.into_iter().for_each(|acl| tree.acls.release(acl));
+        let (header, tree) = (self.header.ok_or(SnapshotError::Incomplete)?, &self.tree);
         check_count("znodes", header.znodes, tree.znode_count())?;
         check_count("sessions", header.sessions, tree.session_count())?;
         check_count("results", header.results, tree.remembered_count())?;
-        (tree.applied, tree.last_time_ms) = (header.zxid, header.last_time_ms);
         let (expected, found) = (header.digest, tree.digest());
         if expected != found {
             return Err(SnapshotError::WrongDigest { expected, found });
         }
-        Ok(tree)
+        Ok(())
+    }
+
+    /// Which state it is, once that was read.
+    pub(crate) fn zxid(&self) -> Option<Zxid> {
+        self.header.map(|header| header.zxid)
+    }
+
+    /// The digest of what was read.
+    pub(crate) fn digest(&self) -> u128 {
+        self.tree.digest()
+    }
+
+    /// Whether there was such a znode so far.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.tree.znode_count() > 0 && self.tree.lookup(path).is_some()
     }
 
     /// Takes all complete records off the front and returns the rest.
@@ -138,7 +159,7 @@ impl SnapshotDecoder {
                 self.acls.push(self.tree.acls.acquire(&acl));
             }
             Kind::Znode => self.take_znode(&ZnodeRecord::take(&mut fields)?)?,
-            Kind::End => {}
+            Kind::End => self.close_deeper_than(0)?,
         }
         fields.finish()
     }
@@ -229,6 +250,10 @@ impl SnapshotDecoder {
         let kind = znode::kind_from_parts(record.kind_tag, record.kind_value);
         let kind = kind.ok_or(SnapshotError::Invalid("kind of znode"))?;
         let acl = *self.acls.get(record.acl as usize).ok_or(SnapshotError::Invalid("ACL number"))?;
+        let newest = self.header.map_or(Zxid::ZERO, |header| header.zxid);
+        if record.czxid.max(record.mzxid).max(record.pzxid) > newest {
+            return Err(SnapshotError::Invalid("zxid of a znode"));
+        }
         let owner = kind.owner();
         if owner.is_some() && (self.tree.session(owner).is_none() || record.num_children > 0) {
             return Err(SnapshotError::Invalid("ephemeral"));

@@ -10,6 +10,7 @@ mod properties;
 mod reading;
 mod reaping;
 mod remembering;
+mod restoring;
 mod serving_sessions;
 mod stats;
 mod viewing;

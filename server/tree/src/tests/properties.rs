@@ -196,7 +196,7 @@ fn digest_from_scratch(tree: &Tree) -> u128 {
 }
 
 /// What the tree keeps besides the znodes follows from them.
-fn assert_consistent(tree: &mut Tree) {
+pub(crate) fn assert_consistent(tree: &mut Tree) {
     assert_eq!(digest_from_scratch(tree), tree.digest());
     let items = content(tree);
     assert_eq!(items.len(), tree.znode_count());

@@ -8,7 +8,7 @@ use bytes::BufMut;
 use crate::codec::members::{change, flag, put_change, server};
 use crate::codec::{self, DecodeError, Reader};
 use crate::{
-    AclEntry, Caller, CreateMode, Identity, Op, Path, Perms, Precondition, Request, RequestId, SessionId,
+    AclEntry, Caller, CreateMode, Identity, Op, Path, Perms, Precondition, Request, RequestId, Restore, SessionId,
     SessionSecret, WriteOp, Zxid, limits,
 };
 
@@ -87,6 +87,7 @@ const CLOSE_SESSION: u8 = 5;
 const MEMBERS: u8 = 6;
 const RECONFIGURE: u8 = 7;
 const TRANSFER_LEADERSHIP: u8 = 8;
+const RESTORE: u8 = 9;
 
 fn put_op(out: &mut Vec<u8>, op: &Op) {
     match op {
@@ -126,6 +127,10 @@ fn put_op(out: &mut Vec<u8>, op: &Op) {
             out.put_u8(TRANSFER_LEADERSHIP);
             // No server has the id 0.
             out.put_u8(target.map_or(0, |target| target.0));
+        }
+        Op::Restore(step) => {
+            out.put_u8(RESTORE);
+            step.encode(out);
         }
         Op::Read { .. }
         | Op::MultiRead(_)
@@ -169,6 +174,7 @@ fn op(reader: &mut Reader) -> Result<Op, DecodeError> {
             };
             Op::TransferLeadership { target }
         }
+        RESTORE => Op::Restore(Restore::decode(reader)?),
         _ => return Err(DecodeError::Invalid("operation")),
     })
 }

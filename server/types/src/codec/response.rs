@@ -20,6 +20,7 @@ const SESSION_CLOSED: u8 = 8;
 const ENSEMBLE: u8 = 9;
 const RECONFIGURED: u8 = 10;
 const LEADERSHIP_TRANSFERRED: u8 = 11;
+const RESTORE_STEP: u8 = 12;
 
 /// Appends an answer.
 ///
@@ -83,6 +84,10 @@ fn put_single(out: &mut Vec<u8>, response: Result<&Reply, &Error>) {
             out.put_u8(LEADERSHIP_TRANSFERRED);
             out.put_u8(leader.0);
         }
+        Ok(Reply::RestoreStep { zxid }) => {
+            out.put_u8(RESTORE_STEP);
+            out.put_u64_le(zxid.0);
+        }
         Ok(other) => panic!("{other:?} is no leader's answer"),
     }
 }
@@ -128,6 +133,7 @@ fn single(tag: u8, reader: &mut Reader) -> Result<Response, DecodeError> {
         SESSION_CLOSED => Ok(Reply::SessionClosed),
         ENSEMBLE => Ok(Reply::Ensemble(Box::new(ensemble(reader)?))),
         RECONFIGURED => Ok(Reply::Reconfigured(Members::decode(reader)?)),
+        RESTORE_STEP => Ok(Reply::RestoreStep { zxid: reader.zxid()? }),
         LEADERSHIP_TRANSFERRED => Ok(Reply::LeadershipTransferred { leader: ServerId(reader.u8()?) }),
         _ => return Err(DecodeError::Invalid("answer")),
     })

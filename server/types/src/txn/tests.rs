@@ -88,6 +88,7 @@ fn any_body() -> impl Strategy<Value = TxnBody> {
         }),
         (any::<u64>(), prop::option::of(prop::collection::vec(deleted, 0..4)))
             .prop_map(|(id, deleted)| TxnBody::CloseSession { id: SessionId(id), deleted }),
+        crate::restore::tests::any_restore().prop_map(TxnBody::Restore),
     ]
 }
 

@@ -7,10 +7,10 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use quorate_types::mutation::mutated;
-use quorate_types::{FrameKind, Zxid};
+use quorate_types::{Epoch, FrameKind, Zxid};
 
 use super::learner::{Answer, Stage as LearnerStage};
-use super::{Leader, Stage, is_enough};
+use super::{EPOCH_MAX, Leader, Stage, is_enough};
 use crate::local::Local;
 use crate::message::{ConnectionId, Message};
 use crate::output::{Output, Promise};
@@ -28,13 +28,20 @@ impl Leader {
         self.gather(local, out);
     }
 
+    /// Likewise, one above this one.
+    pub(crate) fn begin_epoch_above(&mut self, epoch: Epoch, local: &mut Local, out: &mut Vec<Output>) {
+        assert!(epoch < EPOCH_MAX, "nothing comes after {epoch:?}");
+        self.above = self.above.max(epoch);
+        self.begin_epoch(local, out);
+    }
+
     /// Chooses the epoch once a quorum of every active configuration has told what it has promised.
     pub(super) fn gather(&mut self, local: &mut Local, out: &mut Vec<Output>) {
         if self.stage != Stage::Gathering || !self.is_quorum(local, |_| true) {
             return;
         }
         let promised = self.learners.values().map(|learner| learner.accepted_epoch);
-        let greatest = promised.chain([local.promise.epoch]).max().unwrap_or_default();
+        let greatest = promised.chain([local.promise.epoch, self.above]).max().unwrap_or_default();
         self.epoch = greatest.next();
         self.began_ms = local.now_ms;
         self.enter(Stage::Promising, local);

@@ -56,6 +56,8 @@ pub(crate) struct Leader {
     heard_ms: BTreeMap<ServerId, u64>,
     /// A learner needs an epoch above this one.
     needs_epoch: Option<Epoch>,
+    /// The next epoch is above this one, whatever was promised.
+    above: Epoch,
     /// The last ping.
     ping: u64,
     ping_at_ms: u64,
@@ -68,7 +70,7 @@ pub(crate) struct Leader {
 
 /// Above this an epoch can only come from a fault; whoever claims it is not listened to, or the epochs would be used
 /// up.
-const EPOCH_MAX: Epoch = Epoch(Epoch::MAX.0 - 1);
+pub(crate) const EPOCH_MAX: Epoch = Epoch(Epoch::MAX.0 - 1);
 
 /// How far a leader has come in its epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +99,7 @@ impl Leader {
             began_ms: local.now_ms,
             heard_ms: BTreeMap::new(),
             needs_epoch: None,
+            above: Epoch(0),
             ping: 0,
             ping_at_ms: local.now_ms,
             timeline: Timeline::default(),

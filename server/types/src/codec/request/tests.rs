@@ -88,6 +88,7 @@ fn any_op() -> impl Strategy<Value = Op> {
         (any_change(), prop::option::of(any::<u64>()))
             .prop_map(|(change, version)| Op::Reconfigure { change, if_version: version.map(Zxid) }),
         prop::option::of(any_server()).prop_map(|target| Op::TransferLeadership { target }),
+        crate::restore::tests::any_restore().prop_map(Op::Restore),
     ]
 }
 

@@ -83,6 +83,7 @@ fn any_single() -> impl Strategy<Value = Response> {
         Just(Ok(Reply::SessionClosed)),
         any_ensemble().prop_map(|ensemble| Ok(Reply::Ensemble(Box::new(ensemble)))),
         any_members().prop_map(|members| Ok(Reply::Reconfigured(members))),
+        any::<u64>().prop_map(|zxid| Ok(Reply::RestoreStep { zxid: Zxid(zxid) })),
         any::<u8>().prop_map(|leader| Ok(Reply::LeadershipTransferred { leader: ServerId(leader) })),
     ]
 }
@@ -105,7 +106,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(prop_oneof![0..12u8, any::<u8>()], 0..200)) {
+    fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(prop_oneof![0..13u8, any::<u8>()], 0..200)) {
         let _ = response(&mut Reader::new(Bytes::from(bytes)));
     }
 }
