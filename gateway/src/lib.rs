@@ -88,7 +88,7 @@ fn api(with_metrics: bool) -> OpenApiRouter<Gateway> {
         .routes(routes!(cluster::get))
         .routes(routes!(members::get, members::put, members::post))
         .routes(routes!(members::transfer))
-        .routes(routes!(snapshot::get))
+        .routes(routes!(snapshot::get, snapshot::put))
         .routes(routes!(operations::livez))
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::openapi));

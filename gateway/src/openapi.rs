@@ -89,6 +89,7 @@ struct Shared {
 }
 
 const ZNODES: &str = "/v1/znodes/{path}";
+const SNAPSHOT: &str = "/v1/cluster/snapshot";
 const TAGS: &str = r#"^(\*|(W/)?"[^"]*"(, *(W/)?"[^"]*")*)$"#;
 
 /// The parameters that are not in the routes' own descriptions.
@@ -104,7 +105,7 @@ const SHARED: &[Shared] = &[
     Shared {
         name: "Quorate-Min-Zxid",
         place: ParameterIn::Header,
-        of: |_, path| path.contains("{path}") || path == "/v1/watch" || path == "/v1/cluster/snapshot",
+        of: |method, path| path.contains("{path}") || path == "/v1/watch" || path == SNAPSHOT && method == "get",
         description: "The `Quorate-Zxid` of an earlier response: the answer shows at least that state.",
         example: "0x5eed:0x100000002",
         pattern: Some("^0x[0-9a-fA-F]{1,16}:0x[0-9a-fA-F]{1,16}$"),

@@ -5,7 +5,10 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use crate::exit::Failure;
 
 /// Asks whether to do what `what` says; without a person to ask, `--yes` must have been given.
-pub(crate) fn confirm(what: &str, yes: bool) -> Result<(), Failure> {
+///
+/// # Errors
+/// The answer is no, or there was nobody to ask.
+pub fn confirm(what: &str, yes: bool) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
@@ -19,6 +22,6 @@ pub(crate) fn confirm(what: &str, yes: bool) -> Result<(), Failure> {
     io::stdin().lock().read_line(&mut answer).map_err(failed)?;
     match answer.trim() {
         "y" | "Y" | "yes" => Ok(()),
-        _ => Err(Failure::Other("nothing was deleted".to_owned())),
+        _ => Err(Failure::Other("nothing was done".to_owned())),
     }
 }

@@ -19,6 +19,7 @@ mod text;
 mod time;
 
 pub use self::command::{Command, run, run_with};
+pub use self::confirm::confirm;
 pub use self::exit::{EXIT_CODES, Failure};
 pub use self::global::{Global, OutputFormat};
 pub use self::printer::Printer;

@@ -5,6 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::Stream;
 use quorate_proto::v1;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -12,8 +14,8 @@ use crate::connection::{Connections, Connector, Dialer, WatchConnections};
 use crate::core::{Channels, Core, Lane};
 use crate::ops::{
     self, Call, Check, ClusterCall, CountDescendants, Create, Delete, Exists, Get, GetAcl, GetDigest, GetEphemerals,
-    GetMembers, GetStatus, ListChildren, Multi, MultiRead, Reconfigure, SetAcl, SetData, StreamTree, TakeSnapshot,
-    TransferLeadership,
+    GetMembers, GetStatus, ListChildren, Multi, MultiRead, Reconfigure, Restore, SetAcl, SetData, StreamTree,
+    TakeSnapshot, TransferLeadership,
 };
 use crate::request_ids::RequestIds;
 use crate::seen::Seen;
@@ -322,6 +324,12 @@ impl Client {
     /// ```
     pub fn snapshot(&self) -> TakeSnapshot {
         TakeSnapshot::new(self)
+    }
+
+    /// Replaces the whole state by that of a backup, the bytes of a snapshot file. Every session ends, every watch does, and
+    /// what was written since the backup is gone. If it fails nothing has changed, unless [`Error::maybe_applied`].
+    pub fn restore<S: Stream<Item = Bytes> + Send + 'static>(&self, pieces: S) -> Restore<S> {
+        Restore::new(self, pieces)
     }
 
     /// Watches a znode, its children or everything below it, on a stream of its own.

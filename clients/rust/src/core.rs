@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::Stream;
 use quorate_proto::v1;
 use tokio::time::{Instant, timeout_at};
 
@@ -230,6 +231,25 @@ impl Client {
             }
         };
         self.within(Some(timeout), begin).await
+    }
+
+    /// Sends a backup that is to be restored.
+    pub(crate) async fn restore_from(
+        &self,
+        requests: impl Stream<Item = v1::RestoreRequest> + Send + 'static,
+        timeout: Option<Duration>,
+    ) -> Result<v1::RestoreResponse, Error> {
+        let restore = async {
+            let connection = self.connection().await?;
+            let restored = unary::restore(&connection, requests).await;
+            let response = restored.map_err(|status| self.lost(&connection, status))?;
+            self.core.calls.note(&connection, response.header.as_ref());
+            Ok(response)
+        };
+        match timeout {
+            Some(_) => self.within(timeout, restore).await,
+            None => restore.await,
+        }
     }
 
     /// Asks about the ensemble, or changes it.

@@ -67,7 +67,7 @@ pub use self::error::{Error, Reason};
 pub use self::header::{Header, Role};
 pub use self::members::{Digest, Member, MemberAddress, MemberSpec, MemberState, Members, Membership, Reconfigured};
 pub use self::mode::CreateMode;
-pub use self::ops::{Call, Check, ClusterCall, Snapshot, Status, Tree};
+pub use self::ops::{Call, Check, ClusterCall, Restored, Snapshot, Status, Tree};
 pub use self::options::{CallOptions, Consistency, RequestId, SessionCredential, ZxidBound};
 pub use self::reply::{
     Child, Children, Count, Created, Deleted, Ephemerals, Existence, MultiReadReply, MultiReply, MultiResult,

@@ -2,6 +2,7 @@
 
 pub(crate) mod cluster;
 mod read;
+mod restore;
 mod snapshot;
 mod status;
 mod tree;
@@ -18,6 +19,7 @@ pub use self::cluster::{ClusterCall, GetDigest, GetMembers, GetStatus, Reconfigu
 pub use self::read::{
     CountDescendants, Exists, Get, GetAcl, GetEphemerals, ListChildren, MultiRead, MultiReadOperation, Sync,
 };
+pub use self::restore::{Restore, Restored};
 pub use self::snapshot::{Snapshot, TakeSnapshot};
 pub use self::status::Status;
 pub use self::tree::{StreamTree, Tree};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use quorate_proto::v1;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
@@ -154,6 +154,15 @@ pub(crate) async fn snapshot(
 ) -> Result<tonic::Streaming<v1::SnapshotResponse>, Status> {
     let mut service = ClusterServiceClient::new(connection.transport.clone());
     Ok(service.snapshot(request).await?.into_inner())
+}
+
+/// Sends a backup that is to be restored.
+pub(crate) async fn restore(
+    connection: &Connection,
+    requests: impl Stream<Item = v1::RestoreRequest> + Send + 'static,
+) -> Result<v1::RestoreResponse, Status> {
+    let mut service = ClusterServiceClient::new(connection.transport.clone());
+    Ok(service.restore(requests).await?.into_inner())
 }
 
 /// Asks about the ensemble, or changes it.

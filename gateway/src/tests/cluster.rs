@@ -142,3 +142,21 @@ async fn a_snapshot_is_a_file_and_whoever_gets_only_a_part_of_it_notices() {
     let response = gateway(&tree()).oneshot(cut_off.unwrap()).await.unwrap();
     assert!(response.into_body().collect().await.is_err(), "it has no end");
 }
+
+#[tokio::test]
+async fn a_backup_is_restored_from_a_body_that_comes_to_its_end() {
+    let uri = "/v1/cluster/snapshot";
+    let gateway = gateway(&tree());
+    let answered = send(&gateway, request("PUT", uri), "snapshots").await;
+    assert_eq!((answered.status.as_u16(), answered.header("quorate-zxid")), (200, "0x5eed:0x10000000a"));
+    assert_eq!(answered.json(), json!({ "zxid": "0x10000000a", "backup_zxid": "0x7" }));
+    let refused = (400, "BAD_ARGUMENTS".to_owned());
+    assert_eq!(send(&gateway, request("PUT", uri), "snap").await.verdict(), refused);
+    assert_eq!(send(&gateway, request("PUT", uri), "xnapshots").await.verdict(), refused);
+    let forced = send(&gateway, request("PUT", &format!("{uri}?force_cluster=true")), "xnapshots").await;
+    assert_eq!(forced.status.as_u16(), 200);
+    let broken = [Ok("snap"), Err(std::io::Error::other("cut off"))];
+    let answered = send(&gateway, request("PUT", uri), Body::from_stream(futures_util::stream::iter(broken))).await;
+    assert_eq!(answered.verdict(), refused);
+    assert!(answered.json()["detail"].as_str().unwrap().contains("to its end"));
+}

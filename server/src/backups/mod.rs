@@ -1,9 +1,10 @@
-//! `quorate backup` and `quorate snapshot`: snapshot files on the client's side, which are verified here with the very code
+//! `quorate backup`, `quorate restore` and `quorate snapshot`: snapshot files on the client's side, which are verified here with the very code
 //! that servers read them with. So these commands stand in the program and not with the client's others.
 
 mod backup;
 mod check;
 mod inspect;
+mod restore;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,9 @@ pub(crate) enum Command {
     /// Write a backup to a file: the whole state as of one moment
     #[command(after_help = backup::EXAMPLES, after_long_help = with_exit_codes(backup::EXAMPLES))]
     Backup(backup::Backup),
+    /// Replace the whole state by that of a backup
+    #[command(after_help = restore::EXAMPLES, after_long_help = with_exit_codes(restore::EXAMPLES))]
+    Restore(restore::Restore),
     /// Look at backups and at the servers' own snapshots
     #[command(subcommand, after_help = inspect::EXAMPLES, after_long_help = with_exit_codes(inspect::EXAMPLES))]
     Snapshot(Snapshot),
@@ -40,6 +44,7 @@ fn with_exit_codes(examples: &str) -> String {
 pub(crate) async fn run(command: Command, global: Global) -> ExitCode {
     quorate_cli::run_with(global, async |client, printer| match command {
         Command::Backup(backup) => backup.run(client, printer).await,
+        Command::Restore(restore) => restore.run(client, printer).await,
         Command::Snapshot(Snapshot::Inspect(inspect)) => inspect.run(printer),
     })
     .await

@@ -23,6 +23,7 @@ pub(super) async fn answer(method: &str, call: Incall<'_>) -> Option<Response<Bo
         "TransferLeadership" => Some(call.request(convert::transfer_leadership, convert::transferred).await),
         "Digest" => Some(call.request(status_of::<v1::DigestRequest>, digest).await),
         "Snapshot" => Some(snapshot(call).await),
+        "Restore" => Some(restore(call).await),
         _ => None,
     }
 }
@@ -54,6 +55,15 @@ async fn members(incall: Incall<'_>) -> Response<Body> {
 async fn snapshot(incall: Incall<'_>) -> Response<Body> {
     let (inbox, files) = (incall.route.inbox.clone(), Arc::clone(&incall.route.snapshots));
     incall.stream(async move |call: Call, request: v1::SnapshotRequest| files.send(&inbox, &call, request).await).await
+}
+
+async fn restore(incall: Incall<'_>) -> Response<Body> {
+    let (inbox, files) = (incall.route.inbox.clone(), Arc::clone(&incall.route.snapshots));
+    let restore = async move |call: Call, requests| {
+        let _turn = files.turn_to_restore()?;
+        super::restore::restore(inbox, call, requests).await
+    };
+    incall.collect(restore).await
 }
 
 /// The members, with the addresses that this server was told of those whose own ones are not part of the history.

@@ -8,7 +8,7 @@
 //!     znode · session · watch · cluster · health ── the services
 //!       options ── headers and `RequestOptions` -> what a `Request` needs besides its operation
 //!       convert ── messages <-> the core's words
-//!       snapshot ─ the one thing that is read from the disk
+//!       snapshot · restore ─ files that leave and come
 //!       exchange ─ the one state machine of all streams, with a dialogue for each: channel, keep_alive, ..
 //!   error ───── errors -> statuses and messages
 //! ```
@@ -33,6 +33,7 @@ mod lists;
 mod options;
 mod receiving;
 mod reflection;
+mod restore;
 mod route;
 mod seldom;
 mod session;

@@ -128,6 +128,23 @@ impl Incall<'_> {
         }
     }
 
+    /// Answers many messages with one, by `ask`.
+    pub(super) async fn collect<Q, R, F>(self, ask: impl FnOnce(Call, Streaming<Q>) -> F) -> http::Response<Body>
+    where
+        Q: Name + Default + 'static,
+        R: Message + 'static,
+        F: Future<Output = Result<R, Status>>,
+    {
+        let answer = async {
+            let (call, requests) = self.begin::<Q>(false)?;
+            ask(call, requests).await
+        };
+        match answer.await {
+            Ok(response) => respond::<R>(tokio_stream::once(Ok(response))),
+            Err(status) => status.into_http(),
+        }
+    }
+
     /// Answers one message with many, whose beginning is found by `ask`.
     pub(super) async fn stream<Q, R, S, F>(self, ask: impl FnOnce(Call, Q) -> F) -> http::Response<Body>
     where

@@ -23,10 +23,11 @@ const CLIENTS_MAX: usize = 4;
 
 type Copy = SnapshotCopy<<RealDisk as Disk>::File>;
 
-/// The snapshots on this server's disk, for those who want a copy.
+/// The snapshots on this server's disk, for those who want a copy, and the room for one that comes to be restored.
 pub(super) struct Files {
     dir: SnapshotDir<RealDisk>,
     turns: Arc<Semaphore>,
+    restoring: Arc<Semaphore>,
 }
 
 /// A copy on its way out.
@@ -45,7 +46,15 @@ enum Next {
 
 impl Files {
     pub(super) fn new(dir: SnapshotDir<RealDisk>) -> Files {
-        Files { dir, turns: Arc::new(Semaphore::new(CLIENTS_MAX)) }
+        Files { dir, turns: Arc::new(Semaphore::new(CLIENTS_MAX)), restoring: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// The turn of somebody who restores a backup. One at a time is heard here, as one at a time is restored anywhere.
+    pub(super) fn turn_to_restore(&self) -> Result<OwnedSemaphorePermit, Status> {
+        Arc::clone(&self.restoring).try_acquire_owned().map_err(|_| {
+            let detail = "a backup is being restored through this server already; wait until that is done, or given up";
+            error::plain(&Error::new(Code::RestoreInProgress, detail))
+        })
     }
 
     /// Has a snapshot taken, and begins to send it.

@@ -35,6 +35,7 @@ const COMMANDS: &[&str] = &[
     "reconfig",
     "transfer-leadership",
     "backup",
+    "restore",
     "snapshot",
 ];
 

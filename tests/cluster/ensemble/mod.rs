@@ -9,6 +9,7 @@ mod founding;
 mod hand_over;
 mod minority;
 mod namespaces;
+mod restoring;
 mod sessions;
 mod storm;
 mod wiped;

@@ -3,6 +3,7 @@
 mod channel;
 mod cluster;
 mod limits;
+mod restore;
 mod script;
 mod streams;
 mod unary;
