@@ -122,7 +122,8 @@ pub enum Output {
 pub enum PeerOutput {
     /// These are the servers to keep a link with from now on, this one among them or not.
     MembersChanged(BTreeMap<ServerId, Member>),
-    /// Say this on the link to a server. If the link is down or slow, only the newest need be kept.
+    /// Say this on the link to a server. If the link is slow, only the newest need be kept; if it is down, nothing
+    /// may be: whoever is at its other end next was not there when it was said.
     Notify {
         /// The other server.
         to: ServerId,

@@ -232,7 +232,14 @@ impl Zab {
             State::Looking(election) if is_up => election.link_up(peer, &mut self.local, out),
             State::Looking(election) => election.link_down(peer, &mut self.local, out),
             State::Following(follower) if !is_up => follower.link_down(peer),
-            State::Following(_) | State::Leading(_) | State::Halted => None,
+            State::Following(_) | State::Leading(_) => {
+                if is_up && self.local.links.heard(peer).is_some_and(|heard| heard.role == Role::Looking) {
+                    // What it was answered before has not come to it.
+                    self.tell(peer, out);
+                }
+                None
+            }
+            State::Halted => None,
         }
     }
 
@@ -244,8 +251,8 @@ impl Zab {
             State::Looking(election) => return election.heard(from, &notification, &mut self.local, out),
             State::Following(_) | State::Leading(_) | State::Halted => {}
         }
-        if let Some(belief) = self.belief().filter(|_| answers) {
-            self.local.notify(from, &belief, true, out);
+        if answers {
+            self.tell(from, out);
         }
         match &self.state {
             State::Leading(leader) if leader.phase() == Phase::Discovery && !leader.may_find_quorum(&self.local) => {
@@ -390,8 +397,13 @@ impl Zab {
 
     /// Those who look for a leader need not ask again to learn what this server has decided.
     fn tell_the_looking(&self, out: &mut Vec<Output>) {
-        let Some(belief) = self.belief() else { return };
         for server in self.local.links.looking() {
+            self.tell(server, out);
+        }
+    }
+
+    fn tell(&self, server: ServerId, out: &mut Vec<Output>) {
+        if let Some(belief) = self.belief() {
             self.local.notify(server, &belief, true, out);
         }
     }

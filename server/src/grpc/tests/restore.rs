@@ -19,7 +19,7 @@ const DIGEST: u128 = 7 << 100 | 9;
 fn file(cluster_id: ClusterId) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let disk = RealDisk::open(dir.path()).unwrap();
-    Storage::initialize(disk.clone(), cluster_id, ServerId(1), Salt(1)).unwrap();
+    Storage::initialize(disk.clone(), cluster_id, ServerId(1), quorate_storage::Standing::Voter, Salt(1)).unwrap();
     let (storage, _) = Storage::open(disk, &Options::default()).unwrap();
     let position = Position { zxid: BACKUP, chain: 3 };
     let header = SnapshotHeader { cluster_id, position, epochs: vec![(BACKUP.epoch(), 5)], config: Bytes::new() };

@@ -68,13 +68,13 @@ fn a_follower_that_is_not_heard_lags_behind_and_then_is_unreachable() {
 }
 
 #[test]
-fn a_follower_knows_whom_it_follows_and_does_not_guess_the_rest() {
+fn a_follower_knows_whom_it_follows_and_of_others_what_they_have_said() {
     let mut world = three();
     settled(&mut world, &[ONE, TWO, THREE]);
     world.run(500);
     let seen = view(&world, ONE);
     assert_eq!((seen.told_by, seen.leader), (ONE, THREE));
     let states: Vec<MemberState> = seen.members.iter().map(|member| member.state).collect();
-    assert_eq!(states, [MemberState::Following, MemberState::Unknown, MemberState::Leading]);
-    assert_eq!(member(&seen, TWO).zxid, None);
+    assert_eq!(states, [MemberState::Following, MemberState::Following, MemberState::Leading]);
+    assert_eq!(member(&seen, TWO).zxid, None, "that only its leader knows");
 }
