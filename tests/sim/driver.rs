@@ -267,7 +267,7 @@ impl World {
         {
             *upto -= 1;
             if let Input::Client(ClientInput::Request { request, outbox, .. }) = &input
-                && !process.ended.contains(outbox)
+                && !process.has_ended(*outbox)
                 && let Request { session: Some((session, _)), op, deadline_ms, .. } = request
                 && *deadline_ms > now.monotonic_ms
             {

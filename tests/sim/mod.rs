@@ -111,12 +111,12 @@ fn failure_of(panic: &(dyn std::any::Any + Send)) -> String {
     text.trim_start_matches("assertion `left == right` failed: ").chars().take(110).collect()
 }
 
-/// What each seed has led to.
-type Results = Vec<(u64, Result<Outcome, String>)>;
+/// A seed, with what it has done or failed with.
+type Run = (u64, Result<Outcome, String>);
 
 /// Runs seeds side by side, until too many of them fail. Returns what each of them has done, in the order of the seeds, and
 /// how many seconds of a processor that took.
-fn run_all(seeds: &[u64]) -> (Results, f64) {
+fn run_all(seeds: &[u64]) -> (Vec<Run>, f64) {
     let (next, failures) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {
         let (mut done, before) = (Vec::new(), processor_seconds());

@@ -7,5 +7,9 @@ pub(crate) const SEEDS: &[(u64, &str)] = &[
     (207, "a write that no leader came for was refused, and those after it on the same stream were made"),
     (1071, "a write that waited in vain between two epochs was no sign of life"),
     (121, "a session went back to a learner that it had left, from a leader that was all of its ensemble"),
+    (
+        239,
+        "writes that came while leadership was to be handed over, in vain, were held for ever, and all that came after",
+    ),
     (156, "a leader told of members whom an earlier one had wanted in vain"),
 ];

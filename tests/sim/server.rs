@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use quorate::durable::{LogWork, SnapshotWork};
-use quorate_replica::{DiskOp, Effects, Hint, Input, Outbox, Replica, SnapshotOp};
+use quorate_replica::{Delivery, DiskOp, Effects, Hint, Input, Outbox, Replica, SnapshotOp};
 use quorate_storage::{SimDisk, Standing};
 use quorate_types::{Now, OutboxId, ServerId, WatchId, Zxid};
 use quorate_zab::ConnectionId;
@@ -95,6 +95,15 @@ pub(crate) struct Process {
     /// With whom it keeps a link.
     pub(crate) members: BTreeSet<Id>,
     pub(crate) next_outbox: u64,
+}
+
+impl Process {
+    /// Whether the replica has taken leave of an outbox, in this turn or an earlier one.
+    pub(crate) fn has_ended(&self, outbox: OutboxId) -> bool {
+        let ends =
+            |(ended, delivery): &(OutboxId, Delivery)| *ended == outbox && matches!(delivery, Delivery::Close(_));
+        self.ended.contains(&outbox) || self.effects.outbox.iter().any(ends)
+    }
 }
 
 /// What has arrived and was not stepped yet.
