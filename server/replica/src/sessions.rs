@@ -119,7 +119,7 @@ impl Sessions {
                     self.buckets.entry(bucket(liveness.deadline_ms)).or_default().push(id);
                     continue;
                 }
-                liveness.is_listed = mutated("closing-in-no-bucket") && liveness.closing == Some(Ending::Closed);
+                liveness.is_listed = false;
                 if liveness.closing.is_none() {
                     liveness.closing = Some(Ending::Expired);
                     expired.push(id);

@@ -1,5 +1,5 @@
 //! LogContinuity, LogMatching, LeaderUnique, EpochMonotone, PrefixConsistency, CommitTruth, AckTruth, NoCommittedTruncation,
-//! AppliedBound, ConfigSafety, Digest: all servers have one history, what was acknowledged is durable with a quorum of
+//! AppliedBound, SnapshotTruth, ConfigSafety, Digest: all servers have one history, what was acknowledged is durable with a quorum of
 //! every configuration that counts and stays there, and the state at a zxid is the same wherever and whenever it is reached.
 
 use std::collections::{BTreeMap, HashMap};
@@ -39,6 +39,8 @@ struct Copy {
     /// What it has told others to have durably.
     vouched: Zxid,
     promised: Epoch,
+    /// Its newest snapshot since it was started.
+    snapshot: Zxid,
 }
 
 /// The one history of the ensemble, and every server's part of it.
@@ -252,6 +254,9 @@ impl History {
         );
         let mut new = Vec::new();
         let copy = &mut self.copies[id.0];
+        let newest = status.snapshot;
+        assert!(newest >= copy.snapshot, "SnapshotTruth: of {:?} and {newest:?} {id:?} has the latter", copy.snapshot);
+        copy.snapshot = newest;
         while let Some(zxid) = copy.log.get(copy.applied).filter(|zxid| **zxid <= status.applied) {
             match self.committed.get(copy.applied) {
                 Some(known) => assert_eq!(known, zxid, "PrefixConsistency: {id:?} applies what others do not"),
@@ -325,7 +330,8 @@ impl History {
         };
         let log: Vec<Zxid> = self.committed[..common].iter().chain(tail.iter().rev()).copied().collect();
         let applied = log.partition_point(|zxid| *zxid <= applied);
-        self.copies[id.0] = Copy { applied: applied.min(common), durable: last.zxid, log, vouched, promised };
+        let (applied, snapshot) = (applied.min(common), Zxid::ZERO);
+        self.copies[id.0] = Copy { applied, durable: last.zxid, log, vouched, promised, snapshot };
         self.hold(id, found.meta.standing);
     }
 

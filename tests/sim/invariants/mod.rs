@@ -2,7 +2,7 @@
 //!
 //! | invariant | where it is checked |
 //! | --- | --- |
-//! | LeaderUnique, EpochMonotone, PromiseTruth, LogContinuity, LogMatching, AckTruth, CommitTruth, PrefixConsistency, NoCommittedTruncation, AppliedBound, ConfigSafety, Digest | `history`, at every turn, on what the production storage has really kept |
+//! | LeaderUnique, EpochMonotone, PromiseTruth, LogContinuity, LogMatching, AckTruth, CommitTruth, PrefixConsistency, NoCommittedTruncation, AppliedBound, SnapshotTruth, ConfigSafety, Digest | `history`, at every turn, on what the production storage has really kept |
 //! | Agreement, TotalOrder, Integrity, LocalPrimaryOrder, GlobalPrimaryOrder, CommittedNeverLost | they follow from one history whose every record was durable with a quorum, and from LogMatching: `history` |
 //! | SessionTable, SessionTruth, Ephemerals, NoEarlyExpiry | `sessions` |
 //! | ReadYourWrites, MonotonicReads | `reads`, against every value that a znode had |
