@@ -28,6 +28,8 @@ pub(crate) struct Faults {
     purge: u64,
     transfer: u64,
     reconfigure: u64,
+    /// When voters of an old configuration do not know yet that the new one is committed, they do not learn it.
+    pub(crate) part: u64,
 }
 
 impl Faults {
@@ -49,6 +51,7 @@ impl Faults {
             purge: some(60),
             transfer: some(20),
             reconfigure: some(400),
+            part: 0,
         }
         .with(rng)
     }
@@ -82,6 +85,9 @@ impl Faults {
         }
         self.disturb(world, id, &does);
         self.use_service(world, id);
+        if self.part > 0 && world.rng.chance(self.part) {
+            part_old_from_new(world);
+        }
     }
 
     fn disturb(&self, world: &mut World, id: ServerId, does: &Does) {
@@ -217,6 +223,34 @@ fn reconfigure(world: &mut World, id: ServerId) {
             world.ghost.see("reconfiguration begun");
             world.flush(id);
         }
+    }
+}
+
+/// Voters that a committed configuration does not need any more, and that have logged it but do not know that it is
+/// committed, are cut off from all others: by themselves they must not decide anything.
+fn part_old_from_new(world: &mut World) {
+    let running =
+        || world.servers.iter().filter_map(|(id, server)| Some((*id, server.zab.as_ref()?.history(), server)));
+    let committed = running().filter_map(|(_, _, server)| {
+        let zab = server.zab.as_ref()?;
+        let newest = zab.history().configs()?.newest()?;
+        (newest.version <= zab.commit()).then(|| newest.clone())
+    });
+    let Some(newest) = committed.max_by_key(|members| members.version) else { return };
+    let is_behind = |configs: &Configs| configs.pending().is_some_and(|pending| pending.version == newest.version);
+    let outside: Vec<ServerId> = running()
+        .filter(|(id, history, _)| !newest.is_voter(*id) && history.configs().is_some_and(is_behind))
+        .map(|(id, ..)| id)
+        .collect();
+    for id in world.ids() {
+        for other in outside.iter().filter(|_| !outside.contains(&id)) {
+            world.network.block(id, *other);
+            world.network.block(*other, id);
+        }
+    }
+    if !outside.is_empty() {
+        world.ghost.see("old parted from new");
+        check_all_links(world);
     }
 }
 

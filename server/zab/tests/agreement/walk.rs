@@ -69,7 +69,8 @@ pub(crate) fn walk(seed: u64) -> World {
     let all_are_told = begin.chance(600);
     let some_are_told = begin.chance(400);
     make.told.retain(|_| all_are_told || some_are_told && begin.chance(500));
-    let drawn = Faults::draw(&mut rng);
+    let mut drawn = Faults::draw(&mut rng);
+    drawn.part = if begin.chance(300) { 700 } else { 0 };
     let mut world = World::new(rng.next(), make);
     for id in world.ids() {
         // Clocks do not agree, and some are too fast or too slow.
