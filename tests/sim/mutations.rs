@@ -27,6 +27,7 @@ const MUTATIONS: &[(&str, &str)] = &[
     ("held-write-outlives-client", "what a client wrote is made after it has left and written elsewhere"),
     ("ignore-min-zxid", "a client is shown a state before the one that it has seen"),
     ("later-epoch-unknown", "a leader that was replaced calls the zxids of the next one unknown"),
+    ("late-snapshot-written", "a snapshot of the state before a leader has sent another is used"),
     ("log-not-synced", "records count as durable without a sync"),
     ("meta-not-synced", "a promise counts as durable without a sync"),
     ("no-fence", "whoever spoke for a session goes on when somebody else does"),
@@ -41,12 +42,9 @@ const MUTATIONS: &[(&str, &str)] = &[
     ("word-of-earlier-turn", "a linearizable read is answered by a word that was asked for before it came"),
 ];
 
-/// Those that take more seeds than anybody waits for, and run only if they are named: no run has found them yet. The second
-/// has a test of its own in `server/replica`.
-const RARE: &[(&str, &str)] = &[
-    ("error-unconfirmed", "a leader answers with an error although another may lead already"),
-    ("late-snapshot-written", "a snapshot of the state before a leader has sent another is used"),
-];
+/// What takes more seeds than anybody waits for, and runs only if it is named: no run has found it yet.
+const RARE: &[(&str, &str)] =
+    &[("error-unconfirmed", "a leader answers with an error although another may lead already")];
 
 /// What the run of a seed fails with.
 fn failure(seed: u64) -> Option<String> {

@@ -19,10 +19,6 @@ const MUTATIONS: &[(&str, &str)] = &[
     ("commit-old-epoch", "records of an older epoch are committed by counting, without a marker"),
     ("count-amnesiac", "a server that has lost its disk counts"),
     ("count-observers", "what an observer has counts towards a commit"),
-    (
-        "discovery-by-old-alone",
-        "between two configurations, the promises of a quorum of the old one are enough to lead",
-    ),
     ("epoch-before-disk", "a leader asks for the promise of an epoch that it has not promised durably itself"),
     ("found-by-quorum", "an ensemble begins with a majority of blank disks, whatever the others hold"),
     ("marker-without-quorum", "a leader is established before a quorum has its marker"),

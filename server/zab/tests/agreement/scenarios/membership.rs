@@ -152,7 +152,8 @@ fn a_server_whose_disk_was_lost_is_no_voter_that_a_reconfiguration_may_count_on(
 fn the_old_configuration_alone_discovers_nothing_whatever_an_election_says() {
     let mut world = with_joiners();
     let version = reconfigure(&mut world, &[FOUR, FIVE]).unwrap();
-    assert!(world.run_until(50, |world| world.zab(THREE).unwrap().commit() >= version));
+    let logged = |world: &World| world.servers.values().all(|server| server.disk.last().zxid >= version);
+    assert!(world.run_until(50, |world| logged(world) && world.zab(THREE).unwrap().commit() >= version));
     // Servers 1 and 2 do not learn any more that it is committed, nor what the new configuration commits afterwards.
     for outside in [THREE, FOUR, FIVE] {
         for old in [ONE, TWO] {
