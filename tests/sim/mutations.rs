@@ -8,7 +8,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use quorate_types::mutation::put_in;
+use quorate_types::mutation::hunt;
 
 use super::world::World;
 use super::{THREADS, failure_of};
@@ -78,23 +78,9 @@ fn each_is_found() {
     let wanted = std::env::var("QUORATE_MUTATION").unwrap_or_default();
     // Hundreds of failures are what is wanted here.
     std::panic::set_hook(Box::new(|_| ()));
-    let mut wrong = Vec::new();
     let rare: &[_] = if wanted.is_empty() { &[] } else { RARE };
-    for (name, what) in MUTATIONS.iter().chain(rare).filter(|(name, _)| name.contains(&wanted)) {
-        put_in(Some(name));
-        let found = first_failure();
-        put_in(None);
-        let Some((seed, invariant)) = found else {
-            println!("{name:<28} NOT FOUND in {SEEDS_MAX} seeds: {what}");
-            wrong.push(*name);
-            continue;
-        };
-        println!("{name:<28} seed {seed:>5}  {invariant}");
-        if let Some(otherwise) = failure(seed) {
-            println!("{name:<28} seed {seed} fails without it, too: {otherwise}");
-            wrong.push(*name);
-        }
-    }
+    let mutations = MUTATIONS.iter().chain(rare).filter(|(name, _)| name.contains(&wanted));
+    let wrong = hunt(mutations, first_failure, failure, |line| println!("{line}"));
     drop(std::panic::take_hook());
     assert!(wrong.is_empty(), "not found, or not the reason: {wrong:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use quorate_types::mutation::put_in;
+use quorate_types::mutation::hunt;
 
 use crate::walk::{invariant, walk};
 
@@ -42,22 +42,9 @@ fn each_is_found() {
     let wanted = std::env::var("QUORATE_MUTATION").unwrap_or_default();
     // Thousands of failures are what is wanted here.
     std::panic::set_hook(Box::new(|_| ()));
-    let mut wrong = Vec::new();
-    for (name, what) in MUTATIONS.iter().filter(|(name, _)| name.contains(&wanted)) {
-        put_in(Some(name));
-        let found = (0..SEEDS_MAX).find_map(|seed| Some((seed, failure(seed)?)));
-        put_in(None);
-        let Some((seed, invariant)) = found else {
-            println!("{name:<28} NOT FOUND in {SEEDS_MAX} seeds: {what}");
-            wrong.push(*name);
-            continue;
-        };
-        println!("{name:<28} seed {seed:>5}  {invariant}");
-        if let Some(otherwise) = failure(seed) {
-            println!("{name:<28} seed {seed} fails without it, too: {otherwise}");
-            wrong.push(*name);
-        }
-    }
+    let mutations = MUTATIONS.iter().filter(|(name, _)| name.contains(&wanted));
+    let first_failure = || (0..SEEDS_MAX).find_map(|seed| Some((seed, failure(seed)?)));
+    let wrong = hunt(mutations, first_failure, failure, |line| println!("{line}"));
     drop(std::panic::take_hook());
     assert!(wrong.is_empty(), "not found, or not the reason: {wrong:?}");
 }
