@@ -22,6 +22,10 @@ const TRIES: u32 = 20;
 const BEFORE: Duration = Duration::from_millis(400);
 const AFTER: Duration = Duration::from_millis(2_500);
 
+/// A server that starts again fills a spare segment of its log, here on the disk that all of them share. Until that is
+/// done, so long, it is the others' syncs that are measured.
+const SETTLE: Duration = Duration::from_secs(4);
+
 /// Between two looks at whom a server follows.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
@@ -71,16 +75,17 @@ impl Way {
         }
     }
 
-    fn mend(self, ensemble: &mut Ensemble, leader: u8) {
+    async fn mend(self, ensemble: &mut Ensemble, leader: u8) {
         match self {
             Way::Killed => ensemble.restart(leader),
-            Way::Paused => ensemble.server(leader).resume(),
-            Way::Partitioned => ensemble.network().heal(),
+            Way::Paused => return ensemble.server(leader).resume(),
+            Way::Partitioned => return ensemble.network().heal(),
             Way::Stopped => {
                 ensemble.stop(leader);
                 ensemble.restart(leader);
             }
         }
+        tokio::time::sleep(SETTLE).await;
     }
 }
 
@@ -136,7 +141,7 @@ async fn attempt(way: Way, ensemble: &mut Ensemble) -> Try {
             first = Some(first.map_or(at, |first: Instant| first.min(at)));
         }
     }
-    way.mend(ensemble, leader);
+    way.mend(ensemble, leader).await;
     Try { gap, detection: first.map(|at| at - from) }
 }
 
