@@ -91,7 +91,6 @@ impl Tree {
         let parent_path = path::parent(path).unwrap_or_else(|| panic!("the root is created"));
         let name = path::name(path);
         let parent = self.lookup(parent_path).unwrap_or_else(|| panic!("{path} is created without a parent"));
-        assert!(self.index.find(&self.slab, parent, name.as_bytes()).is_none(), "{path} is created and exists");
         let before = &self.slab[parent];
         let creations = before.creations() + 1;
         assert!(creations == parent_creations, "{path} is creation {parent_creations} of its parent, not {creations}");

@@ -5,9 +5,10 @@ use core::hash::{BuildHasher, Hasher};
 use alloc::boxed::Box;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use crate::slab::Slab;
-use crate::znode::ZnodeId;
+use crate::znode::{Znode, ZnodeId};
 
 /// Tables that the entries are spread over, so that growth rehashes one small table at a time: with a million
 /// znodes well under a millisecond each, where one table of all would stop the server for a tenth of a second.
@@ -35,18 +36,23 @@ impl Index {
 
     pub(crate) fn find(&self, slab: &Slab, parent: ZnodeId, name: &[u8]) -> Option<ZnodeId> {
         let hash = hash(&self.hasher, parent, name);
-        let is_it = |id: &ZnodeId| {
-            let znode = &slab[*id];
-            znode.parent == parent && znode.name() == name
-        };
-        self.shards[shard(hash)].find(hash, is_it).copied()
+        self.shards[shard(hash)].find(hash, |id| is_it(slab, *id, parent, name)).copied()
     }
 
-    /// Enters a znode of the slab that is not yet in the index.
+    /// Enters a znode of the slab.
+    ///
+    /// # Panics
+    /// If its parent has a child of that name already.
     pub(crate) fn insert(&mut self, slab: &Slab, id: ZnodeId) {
         let hasher = &self.hasher;
-        let hash = hash_of(hasher, slab, id);
-        self.shards[shard(hash)].insert_unique(hash, id, |id| hash_of(hasher, slab, *id));
+        let Znode { parent, .. } = slab[id];
+        let name = slab[id].name();
+        let hash = hash(hasher, parent, name);
+        let same = |other: &ZnodeId| is_it(slab, *other, parent, name);
+        match self.shards[shard(hash)].entry(hash, same, |id| hash_of(hasher, slab, *id)) {
+            Entry::Vacant(vacant) => drop(vacant.insert(id)),
+            Entry::Occupied(_) => panic!("{parent:?} has two children with the name {}", name.escape_ascii()),
+        }
     }
 
     /// Takes out a znode that is still in the slab.
@@ -70,6 +76,11 @@ fn hash(hasher: &FixedState, parent: ZnodeId, name: &[u8]) -> u64 {
     hasher.finish()
 }
 
+fn is_it(slab: &Slab, id: ZnodeId, parent: ZnodeId, name: &[u8]) -> bool {
+    let znode = &slab[id];
+    znode.parent == parent && znode.name() == name
+}
+
 fn hash_of(hasher: &FixedState, slab: &Slab, id: ZnodeId) -> u64 {
     let znode = &slab[id];
     hash(hasher, znode.parent, znode.name())
@@ -84,7 +95,7 @@ fn shard(hash: u64) -> usize {
 mod tests {
     use super::*;
     use crate::acl_table::AclId;
-    use crate::znode::{Birth, Znode};
+    use crate::znode::Birth;
     use alloc::format;
     use quorate_types::{NodeKind, Zxid};
 
@@ -111,6 +122,15 @@ mod tests {
             }
         }
         assert_eq!(index.find(&slab, ZnodeId(0), b"n"), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "two children with the name n0")]
+    fn no_name_is_entered_twice() {
+        let (mut slab, mut index) = (Slab::default(), Index::new(3));
+        insert(&mut slab, &mut index, ZnodeId(1), "n0");
+        insert(&mut slab, &mut index, ZnodeId(2), "n0");
+        insert(&mut slab, &mut index, ZnodeId(1), "n0");
     }
 
     #[test]
