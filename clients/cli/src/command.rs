@@ -9,8 +9,9 @@ use crate::commands::{
     acl, create, delete, export, import, list, members, read, reconfig, set, status, sync, tree, watch,
 };
 use crate::exit::{EXIT_CODES, Failure};
-use crate::global::Global;
+use crate::global::{Global, OutputFormat};
 use crate::printer::Printer;
+use crate::shell;
 
 /// The client's commands.
 #[derive(Subcommand, Debug)]
@@ -73,6 +74,9 @@ pub enum Command {
     #[command(after_help = reconfig::TRANSFER_EXAMPLES,
         after_long_help = with_exit_codes(reconfig::TRANSFER_EXAMPLES))]
     TransferLeadership(reconfig::TransferLeadership),
+    /// Type commands one after another, with history and completion
+    #[command(after_help = shell::EXAMPLES, after_long_help = with_exit_codes(shell::EXAMPLES))]
+    Shell(shell::Shell),
 }
 
 /// Examples, and what exit codes mean: for the long help.
@@ -82,6 +86,9 @@ fn with_exit_codes(examples: &str) -> String {
 
 /// Runs a command and prints its results, or why there are none.
 pub async fn run(command: Command, global: Global) -> ExitCode {
+    if let Command::Shell(shell) = command {
+        return shell.run(&global).await;
+    }
     run_with(global, async |client, printer| command.run(client, printer).await).await
 }
 
@@ -96,16 +103,21 @@ pub async fn run_with(
     let Err(failure) = outcome else { return ExitCode::SUCCESS };
     // What was printed before it failed was true; a second failure to print says nothing new.
     let _ = printer.flush();
-    match failure {
-        Failure::BrokenPipe => {}
-        _ if printer.is_json() => eprintln!("{}", failure.to_json()),
-        _ => eprintln!("quorate: {failure}"),
+    report(&failure, global.output)
+}
+
+/// Says why a command did not do what it should, and returns the exit code that says so, too.
+pub(crate) fn report(failure: &Failure, output: OutputFormat) -> ExitCode {
+    match (failure, output) {
+        (Failure::BrokenPipe, _) => {}
+        (_, OutputFormat::Json) => eprintln!("{}", failure.to_json()),
+        (_, OutputFormat::Text) => eprintln!("quorate: {failure}"),
     }
     ExitCode::from(failure.code())
 }
 
 impl Command {
-    async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+    pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
         match self {
             Command::Create(command) => command.run(client, printer).await,
             Command::Get(command) => command.run(client, printer).await,
@@ -125,6 +137,7 @@ impl Command {
             Command::Members(command) => command.run(client, printer).await,
             Command::Reconfig(command) => command.run(client, printer).await,
             Command::TransferLeadership(command) => command.run(client, printer).await,
+            Command::Shell(_) => Err(Failure::Usage("a shell cannot run in a shell".to_owned())),
         }
     }
 }

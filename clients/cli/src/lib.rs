@@ -15,6 +15,7 @@ mod input;
 mod member_spec;
 mod precondition;
 mod printer;
+mod shell;
 mod text;
 mod time;
 

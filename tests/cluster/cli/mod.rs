@@ -5,6 +5,7 @@ mod changes;
 mod ensembles;
 mod exports;
 mod failures;
+mod shell;
 mod watching;
 mod znodes;
 
@@ -34,6 +35,7 @@ const COMMANDS: &[&str] = &[
     "members",
     "reconfig",
     "transfer-leadership",
+    "shell",
     "backup",
     "restore",
     "snapshot",

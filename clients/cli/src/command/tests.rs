@@ -69,6 +69,8 @@ fn zkclis_flags_are_understood() {
         "reconfig -f members.txt --output json",
         "transfer-leadership",
         "transfer-leadership 254",
+        "shell",
+        "shell -k --history file",
     ] {
         parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
@@ -144,7 +146,7 @@ fn examples_can_be_typed_and_name_schemes_that_a_server_knows() {
         let after = command.get_after_help().map(|text| text.to_string()).unwrap_or_default();
         for line in after.lines().filter_map(|line| line.strip_prefix("  quorate ")) {
             // Two spaces end a command, as do the shell's characters.
-            let typed = line.split("  ").next().and_then(|line| line.split(['|', '>']).next()).unwrap_or_default();
+            let typed = line.split("  ").next().and_then(|line| line.split(['|', '>', '<']).next()).unwrap_or_default();
             let parsed = parse(typed.trim_end()).unwrap_or_else(|error| panic!("{typed}: {error}"));
             if let Command::SetAcl(SetAcl { acl, .. }) = parsed.command {
                 assert!(acl.0.iter().all(|entry| entry.scheme == "world" || entry.scheme == "digest"), "{typed}");

@@ -21,7 +21,7 @@ Examples:
   quorate create -e /locks/leader host-1        held until interrupted";
 
 /// How long an ephemeral znode outlives a client that was killed.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The arguments of `create`.
 #[derive(Args, Debug)]
@@ -84,8 +84,7 @@ impl Create {
 
     pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
         if !self.ephemeral {
-            let created = self.create_on(client).await?;
-            return print(&created, printer);
+            return self.run_on(client, printer).await;
         }
         let session = client.open_session(SESSION_TIMEOUT).await?;
         let created = match self.create_on(&session).await {
@@ -108,6 +107,17 @@ impl Create {
             }
         }
         Ok(session.close().await?)
+    }
+
+    /// Whether it lives only as long as a session.
+    pub(crate) fn is_ephemeral(&self) -> bool {
+        self.ephemeral
+    }
+
+    /// Creates it and leaves it alone: an ephemeral one belongs to the session that `client` is.
+    pub(crate) async fn run_on(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+        let created = self.create_on(client).await?;
+        print(&created, printer)
     }
 
     async fn create_on(self, client: &Client) -> Result<Created, Failure> {

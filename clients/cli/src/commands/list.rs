@@ -45,11 +45,23 @@ struct PathDocument<'a> {
 
 impl List {
     pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+        let zxid = self.show(client, printer).await?;
+        wait_for_change(self.awaited(), client, zxid, printer).await
+    }
+
+    /// The change that is waited for after the state was shown.
+    pub(crate) fn awaited(&self) -> Option<(&str, WatchKind)> {
+        self.watch.then_some((&self.path, WatchKind::Children))
+    }
+
+    /// Prints the state, and says as of which zxid it is.
+    pub(crate) async fn show(&self, client: &Client, printer: &mut Printer) -> Result<u64, Failure> {
         if self.recursive { self.list_tree(client, printer).await } else { self.list_children(client, printer).await }
     }
 
-    async fn list_tree(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
-        let mut tree = client.stream_tree(self.path).await?;
+    async fn list_tree(&self, client: &Client, printer: &mut Printer) -> Result<u64, Failure> {
+        let mut tree = client.stream_tree(&self.path).await?;
+        let zxid = tree.zxid();
         while let Some(node) = tree.next().await {
             let node = node?;
             match (printer.is_json(), self.stat) {
@@ -65,10 +77,10 @@ impl List {
                 (false, false) => printer.line(&node.path)?,
             }
         }
-        Ok(())
+        Ok(zxid)
     }
 
-    async fn list_children(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+    async fn list_children(&self, client: &Client, printer: &mut Printer) -> Result<u64, Failure> {
         let mut page = client.children(&self.path).await?;
         let (stat, zxid) = (page.stat, page.zxid);
         let mut names = Vec::new();
@@ -90,9 +102,6 @@ impl List {
                 printer.bytes(text::stat_block(&stat).as_bytes())?;
             }
         }
-        if self.watch {
-            wait_for_change(client, &self.path, WatchKind::Children, zxid, printer).await?;
-        }
-        Ok(())
+        Ok(zxid)
     }
 }

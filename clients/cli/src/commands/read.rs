@@ -50,6 +50,17 @@ pub struct Get {
 
 impl Get {
     pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+        let zxid = self.show(client, printer).await?;
+        wait_for_change(self.awaited(), client, zxid, printer).await
+    }
+
+    /// The change that is waited for after the state was shown.
+    pub(crate) fn awaited(&self) -> Option<(&str, WatchKind)> {
+        self.watch.then_some((&self.path, WatchKind::Node))
+    }
+
+    /// Prints the state, and says as of which zxid it is.
+    pub(crate) async fn show(&self, client: &Client, printer: &mut Printer) -> Result<u64, Failure> {
         let znode = client.get(&self.path).await?;
         if printer.is_json() {
             let data = DataDocument::new(znode.data.as_ref());
@@ -61,10 +72,7 @@ impl Get {
                 printer.bytes(text::stat_block(&znode.stat).as_bytes())?;
             }
         }
-        if self.watch {
-            wait_for_change(client, &self.path, WatchKind::Node, znode.zxid, printer).await?;
-        }
-        Ok(())
+        Ok(znode.zxid)
     }
 
     fn print_data(&self, data: Option<&[u8]>, printer: &mut Printer) -> Result<(), Failure> {
@@ -102,6 +110,17 @@ pub struct Stat {
 
 impl Stat {
     pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+        let zxid = self.show(client, printer).await?;
+        wait_for_change(self.awaited(), client, zxid, printer).await
+    }
+
+    /// The change that is waited for after the state was shown.
+    pub(crate) fn awaited(&self) -> Option<(&str, WatchKind)> {
+        self.watch.then_some((&self.path, WatchKind::Node))
+    }
+
+    /// Prints the state, and says as of which zxid it is.
+    pub(crate) async fn show(&self, client: &Client, printer: &mut Printer) -> Result<u64, Failure> {
         let existence = client.exists(&self.path).await?;
         let Some(stat) = existence.stat else {
             return Err(Error::new(Reason::NoNode, format!("{}: there is no such znode", self.path)).into());
@@ -111,21 +130,18 @@ impl Stat {
         } else {
             printer.bytes(text::stat_block(&stat).as_bytes())?;
         }
-        if self.watch {
-            wait_for_change(client, &self.path, WatchKind::Node, existence.zxid, printer).await?;
-        }
-        Ok(())
+        Ok(existence.zxid)
     }
 }
 
-/// Prints the first changes after a state that was printed.
+/// Prints the first changes after a state that was printed, if they are waited for.
 pub(crate) async fn wait_for_change(
+    awaited: Option<(&str, WatchKind)>,
     client: &Client,
-    path: &str,
-    kind: WatchKind,
     zxid: u64,
     printer: &mut Printer,
 ) -> Result<(), Failure> {
+    let Some((path, kind)) = awaited else { return Ok(()) };
     printer.flush()?;
     let watch = client.watch(path).kind(kind).from(zxid, None).progress_interval(Duration::from_secs(5));
     let mut watch = watch.start();
