@@ -129,7 +129,9 @@ impl Election {
             self.begin_round(notification.round, local);
         }
         self.received.insert(from, vote);
-        let changed = self.adopt_best(local) || is_other_round;
+        // Who still has no vote is heard by nobody: he may come from one round to another and back, as votes come that he
+        // cannot support, and would be answered every time if he asked.
+        let changed = self.adopt_best(local) || (is_other_round && self.vote.is_some());
         if changed {
             self.ask_all(local, out);
         }
