@@ -129,6 +129,7 @@ async fn ask(znodes: &mut ZnodeServiceClient<Channel>, path: String, action: Act
             let delete = v1::DeleteRequest { path, precondition, ..v1::DeleteRequest::default() };
             znodes.delete(delete).await.map(|_| Outcome::Deleted)
         }
+        Action::Restore { .. } => unreachable!("nobody restores a backup here"),
         Action::Get => {
             let consistency = v1::Consistency::Linearizable.into();
             let options = Some(v1::RequestOptions { consistency, ..v1::RequestOptions::default() });

@@ -26,6 +26,11 @@ pub enum Action {
     },
     /// Read it.
     Get,
+    /// Replace everything that there is by what a backup holds.
+    Restore {
+        /// What it is there, its data and its version, if it is there.
+        znode: Option<(u64, i32)>,
+    },
 }
 
 /// What was answered.
@@ -51,6 +56,8 @@ pub enum Outcome {
     Exists,
     /// It has another version.
     BadVersion,
+    /// Everything was replaced.
+    Restored,
 }
 
 /// One operation. What was definitely refused for a reason that is not the znode's is none.

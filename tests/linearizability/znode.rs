@@ -12,6 +12,7 @@ impl Znode {
     pub fn after(self, action: Action) -> (Znode, Outcome) {
         let unless = |expected: Option<i32>, version: i32| expected.is_some_and(|expected| expected != version);
         match (action, self.0) {
+            (Action::Restore { znode }, _) => (Znode(znode), Outcome::Restored),
             (Action::Create { value }, None) => (Znode(Some((value, 0))), Outcome::Written { version: 0 }),
             (Action::Create { .. }, Some(_)) => (self, Outcome::Exists),
             (Action::Set { .. } | Action::Delete { .. } | Action::Get, None) => (self, Outcome::Absent),

@@ -14,7 +14,7 @@ use quorate_types::{
 };
 
 use super::invariants::Ledger;
-use super::invariants::judged::Number;
+use super::invariants::judged::{Number, SHARED};
 use super::invariants::watching::Watching;
 use super::invariants::writes::Write;
 use super::lines::Line;
@@ -30,10 +30,10 @@ enum Sent {
     Watch,
     /// Anything whose reply only has to come.
     Other,
-    /// A read of a register, and the least value that it must show.
+    /// A read of a register, and the least value that it must show, as long as the txn that wrote it is part of the state.
     Read {
         path: String,
-        at_least: Option<u64>,
+        at_least: Option<(u64, Zxid)>,
     },
     /// An operation on a znode that all clients share; its path if it is a read.
     Shared(Number, Option<String>),
@@ -81,8 +81,8 @@ pub(crate) struct Client {
     next_value: u64,
     /// Its register was created, by whichever of its writes.
     has_register: bool,
-    /// The greatest value of its register that was acknowledged.
-    register: Option<u64>,
+    /// The greatest value of its register that was acknowledged, and by which txn.
+    register: Option<(u64, Zxid)>,
     sequence: u64,
     /// Writes of unknown outcome that are sent again under the same request id, which means something only within
     /// the session (or without one) that it was sent in.
@@ -274,8 +274,8 @@ impl Client {
             }
             // One at a time: what a client sends before it knows what came of that before tells little.
             52..66 if !self.under_way.values().any(|under_way| matches!(under_way.sent, Sent::Shared(..))) => {
-                let path = format!("/shared/{}", self.rng.below(2));
-                match shared.ledger.judged.is_doubtful(&path) {
+                let path = SHARED[self.rng.below(SHARED.len() as u64) as usize];
+                match shared.ledger.judged.is_doubtful(path) {
                     true => (Sent::Other, Op::Sync, None),
                     false => self.share(path, shared),
                 }
@@ -288,7 +288,7 @@ impl Client {
             }
             74..78 => (Sent::Other, Op::Touch, None),
             78..80 => (Sent::CloseSession, Op::CloseSession, None),
-            80..84 => (Sent::Other, self.multi(&format!("/shared/{}", self.id % 2)), None),
+            80..84 => (Sent::Other, self.multi(SHARED[self.id as usize % SHARED.len()]), None),
             84..86 => {
                 let path = Path::new("/m").unwrap();
                 (Sent::Other, Op::DeleteTree { path, max: 100 }, None)
@@ -303,7 +303,7 @@ impl Client {
     }
 
     /// Something with a znode that others read and write, too.
-    fn share(&mut self, path: String, shared: &mut Shared<'_>) -> (Sent, Op, Option<RequestId>) {
+    fn share(&mut self, path: &str, shared: &mut Shared<'_>) -> (Sent, Op, Option<RequestId>) {
         let value = (self.id << 32) | self.fresh();
         let version = if self.rng.coin() { None } else { Some(self.rng.below(3) as i32) };
         let action = match self.rng.below(10) {
@@ -312,9 +312,9 @@ impl Client {
             6..7 => Action::Delete { version },
             _ => Action::Get,
         };
-        let (number, op) = shared.ledger.judged.sent(self.id, &path, action);
+        let (number, op) = shared.ledger.judged.sent(self.id, path, action);
         let is_read = matches!(op, Op::Read { .. });
-        (Sent::Shared(number, is_read.then_some(path)), op, None)
+        (Sent::Shared(number, is_read.then(|| path.to_owned())), op, None)
     }
 
     fn fresh(&mut self) -> u64 {
@@ -405,6 +405,9 @@ impl Client {
             }
             Delivery::Watch { watches, item } => {
                 assert_eq!(watches.as_slice(), [self.watching.id]);
+                if let Some(zxid) = Watching::shown_by(&item) {
+                    self.is_shown(zxid, ledger);
+                }
                 self.watching.receive(&item);
             }
             Delivery::Session { id, end } => match end {
@@ -423,6 +426,13 @@ impl Client {
         assert!(self.has_left_a_claim, "SessionFence: client {} is the last that speaks for {session}", self.id);
     }
 
+    /// It sees something of the state at `zxid`.
+    fn is_shown(&self, zxid: Zxid, ledger: &Ledger) {
+        if let Some((session, _)) = self.session.filter(|_| self.is_attached) {
+            ledger.sessions.shown_to_speaker(session, zxid);
+        }
+    }
+
     /// What a reply says of the order of things.
     fn check_order(&mut self, at_least: Zxid, is_write: bool, is_new: bool, zxid: Zxid, ledger: &mut Ledger) {
         if is_new {
@@ -432,7 +442,8 @@ impl Client {
             assert!(zxid >= at_least, "{which}: {zxid:?} is shown to whom knew {at_least:?}");
         }
         self.seen = self.seen.max(zxid);
-        self.watching.replied(zxid);
+        self.watching.replied(zxid, ledger.restores.last(zxid));
+        self.is_shown(zxid, ledger);
         ledger.history.acknowledged(zxid);
     }
 
@@ -458,10 +469,10 @@ impl Client {
         }
         match (under_way.sent, response) {
             (Sent::Write(write, _), response) => {
-                ledger.writes.replied(&write, &response);
+                ledger.writes.replied(&write, zxid, &response);
                 if let Write::Register { value, .. } = write {
                     self.has_register |= matches!(code, None | Some(Code::NodeExists));
-                    self.register = self.register.max(response.is_ok().then_some(value));
+                    self.register = self.register.max(response.is_ok().then_some((value, zxid)));
                 }
             }
             (Sent::OpenSession(secret), Ok(Reply::Session { id, .. })) => {
@@ -481,7 +492,8 @@ impl Client {
                     Err(error) if error.code() == Code::NoNode => None,
                     _ => return,
                 };
-                let at_least = at_least.filter(|_| self.is_protected());
+                let is_part = |(_, written): &(u64, Zxid)| ledger.restores.is_part_of(*written, zxid);
+                let at_least = at_least.filter(is_part).filter(|_| self.is_protected()).map(|(value, _)| value);
                 assert!(value >= at_least, "ReadYourWrites: a read shows {value:?} after {at_least:?}");
             }
             (Sent::Shared(number, path), response) => {

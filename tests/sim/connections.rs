@@ -151,6 +151,9 @@ impl World {
         if self.administrator.connection.as_ref().is_some_and(is_his) {
             return self.administrator_reads_soon();
         }
+        if self.restorer.connection.as_ref().is_some_and(is_his) {
+            return self.restorer_reads_soon();
+        }
         let Some(which) = self.clients.iter().position(|client| client.connection.as_ref().is_some_and(is_his)) else {
             return;
         };
@@ -207,5 +210,6 @@ impl World {
             }
         }
         self.administrator.disconnected_from(id);
+        self.restorer.disconnected_from(id);
     }
 }

@@ -13,6 +13,7 @@
 //! | `network`, `wires`, `transfer` | sessions and links; what travels on them; snapshots from one server to another |
 //! | `clients`, `connections` | who writes, reads and watches, at one server after another |
 //! | `administrator` | who changes the members, and who is to lead |
+//! | `restorer`, `backup` | who takes backups and restores them; what is in one |
 //! | `lines` | what is between a client and its server |
 //! | `faults`, `coverage` | what goes wrong; what was hit by it |
 //! | `peace` | what has to come to pass when nothing goes wrong any more |
@@ -24,6 +25,7 @@
 //! `QUORATE_SIM_FIRST=n` from this one on.
 
 mod administrator;
+mod backup;
 mod clients;
 mod connections;
 mod coverage;
@@ -36,6 +38,7 @@ mod mutations;
 mod network;
 mod past;
 mod peace;
+mod restorer;
 mod server;
 mod swarm;
 mod transfer;
@@ -85,6 +88,9 @@ const COLD: &[&str] = &[
     "newcomers who vote",
     "servers let go",
     "leadership handed over",
+    "restores finished",
+    "restores that came to nothing",
+    "backups of another ensemble restored",
 ];
 
 fn repro(seed: u64) -> String {

@@ -76,9 +76,17 @@ impl World {
             core.iter().all(|id| is_trusted(id) || !members.is_voter(id.server()))
         });
         self.administer_in_peace();
+        self.restore_in_peace();
         self.probe_all();
         self.must("sessions that are silent", SESSIONS_MS, |world| {
             world.statuses().iter().all(|(_, status)| status.sessions == 0)
+        });
+        self.must("a restore that nobody goes on with", LIMIT_MS, |world| {
+            world
+                .servers
+                .iter()
+                .flat_map(|server| &server.process)
+                .all(|process| process.replica.tree().restoring().is_none())
         });
         self.must("no common state", LIMIT_MS, World::is_settled);
         let led_by = self.leader().map(|id| self.servers[id.0].led_by);
@@ -117,6 +125,17 @@ impl World {
         let voters: Vec<ServerId> = members.voters().collect();
         let target = voters[self.chances.faults.below(voters.len() as u64) as usize];
         self.must_administer(&Op::TransferLeadership { target: Some(target) });
+    }
+
+    /// A backup is restored, sooner or later: one that others began and left in the middle is given up before.
+    fn restore_in_peace(&mut self) {
+        if self.swarm.restores.every_ms > 0 && self.chances.faults.coin() {
+            self.want_restore(true);
+            self.must("no backup is restored", LIMIT_MS, |world| {
+                !world.restorer.is_wanted || world.ledger.judged.is_any_doubtful()
+            });
+            self.want_restore(false);
+        }
     }
 
     /// Servers that run, of whom those who vote have to be trusted.
@@ -273,8 +292,9 @@ impl World {
     fn examine(&mut self) {
         let Some(leader) = self.leader() else { panic!("Liveness: nobody leads") };
         let last = self.ledger.history.last();
-        let replayed = self.ledger.history.replayed();
+        let replayed = self.ledger.history.replayed(&self.ledger.restores);
         let changes = self.ledger.history.changes();
+        let restored = self.ledger.restores.last(last);
         for server in &self.servers {
             let Some(process) = &server.process else { continue };
             let tree = process.replica.tree();
@@ -287,11 +307,12 @@ impl World {
         self.ledger.administration.check(&self.ledger.history);
         for client in &self.clients {
             assert!(client.watching.running, "Liveness: a watch does not run in the end");
-            client.watching.check(&changes);
+            client.watching.check(&changes, restored);
         }
         let process = self.servers[leader.0].process.as_ref().expect("a leader runs");
         let tree = process.replica.tree();
-        self.ledger.writes.check(tree);
+        self.ledger.restores.check();
+        self.ledger.writes.check(tree, &self.ledger.restores);
         let judged = std::mem::take::<Judged>(&mut self.ledger.judged).check(tree);
         for _ in 0..judged.min(1) {
             self.count("runs judged");

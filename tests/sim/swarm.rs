@@ -36,6 +36,7 @@ pub(crate) struct Swarm {
     pub(crate) damage_every_ms: u64,
     /// What an operation of the log takes at most on one of the servers, in microseconds; 0 as on the others.
     pub(crate) slow_disk_us: u64,
+    pub(crate) restores: RestoreSwarm,
 }
 
 /// What clients do.
@@ -106,6 +107,16 @@ pub(crate) struct AdministrationSwarm {
     pub(crate) transfers: Ppm,
 }
 
+/// What whoever keeps backups does.
+#[derive(Clone, Debug)]
+pub(crate) struct RestoreSwarm {
+    pub(crate) every_ms: u64,
+    /// Between two steps of a restore.
+    pub(crate) pause_us: u64,
+    /// How often what is restored is a backup of another ensemble, of a later epoch.
+    pub(crate) future: Ppm,
+}
+
 /// What is between clients and servers.
 #[derive(Clone, Debug)]
 pub(crate) struct LineSwarm {
@@ -126,8 +137,9 @@ fn rarely(rng: &mut Rng, choices: &[u64]) -> u64 {
 }
 
 impl Swarm {
-    /// What was thought of later draws from `later`, so that a seed whose `later` says nothing is what it was before.
-    pub(crate) fn draw(rng: &mut Rng, later: &mut Rng) -> Swarm {
+    /// What was thought of later draws from `later`, and what came last from `latest`, so that a seed of which those say
+    /// nothing is what it was before.
+    pub(crate) fn draw(rng: &mut Rng, later: &mut Rng, latest: &mut Rng) -> Swarm {
         let is_relaxed = later.coin();
         let voters = pick(rng, &[1, 1, 2, 3, 3, 3, 3, 3, 4, 5, 5, 7]) as usize;
         let observers = if voters > 1 { pick(rng, &[0, 0, 0, 1, 1, 2, 3]) as usize } else { 0 };
@@ -162,6 +174,7 @@ impl Swarm {
             depose_every_ms: rarely(later, &[1_500, 4_000]),
             slow_disk_us: rarely(later, &[100_000, 400_000]),
             damage_every_ms: rarely(later, &[1_000, 4_000]),
+            restores: RestoreSwarm::draw(latest),
         }
     }
 
@@ -253,6 +266,16 @@ impl AdministrationSwarm {
             newcomers: if every_ms > 0 { pick(rng, &[0, 1, 2, 3]) as usize } else { 0 },
             every_ms,
             transfers: pick(rng, &[0, 300_000, 1_000_000]) as Ppm,
+        }
+    }
+}
+
+impl RestoreSwarm {
+    fn draw(rng: &mut Rng) -> RestoreSwarm {
+        RestoreSwarm {
+            every_ms: if rng.below(4) == 0 { pick(rng, &[200, 600, 2_000]) } else { 0 },
+            pause_us: pick(rng, &[2_000, 20_000, 300_000]),
+            future: pick(rng, &[0, 200_000, 500_000]) as Ppm,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use quorate::peers::carried;
 use quorate_replica::Input;
+use quorate_types::limits::RESTORE_CHUNK_BYTES_MAX;
 use quorate_zab::{ConnectionId, Message, Notification, Origin};
 
 use super::network::{OnWay, place_of};
@@ -141,7 +142,9 @@ impl World {
         let window = self.swarm.window;
         let Some((_, other)) = self.network.ends(connection) else { return };
         other.record_bytes += bytes;
-        let most = window.window_bytes + window.append_bytes_max.max(RECORD_BYTES_MAX);
+        let is_restoring = self.swarm.restores.every_ms > 0;
+        let record_bytes_max = if is_restoring { RESTORE_CHUNK_BYTES_MAX + RECORD_BYTES_MAX } else { RECORD_BYTES_MAX };
+        let most = window.window_bytes + window.append_bytes_max.max(record_bytes_max);
         assert!(other.record_bytes <= most, "BoundedMemory: {} bytes are on their way to {to:?}", other.record_bytes);
         other.incoming.push_back(OnWay { message, told });
         other.last_arrival_us = other.last_arrival_us.max(now_us + latency_us);

@@ -15,6 +15,7 @@ use super::faults::Fault;
 use super::invariants::Ledger;
 use super::lines::Late;
 use super::network::Network;
+use super::restorer::Restorer;
 use super::server::{Clock, Id, Server};
 use super::swarm::Swarm;
 use super::transfer::Transfer;
@@ -54,6 +55,8 @@ pub(crate) enum Event {
     Late(Box<Late>),
     Administer,
     AdministratorReads,
+    Restore,
+    RestorerReads,
     Gone(Id, OutboxId),
     Fault(Fault),
 }
@@ -105,6 +108,7 @@ pub(crate) struct World {
     pub(crate) network: Network,
     pub(crate) clients: Vec<Client>,
     pub(crate) administrator: Administrator,
+    pub(crate) restorer: Restorer,
     pub(crate) ledger: Ledger,
     pub(crate) is_peace: bool,
     /// Clients send nothing new.
@@ -121,7 +125,8 @@ impl World {
     pub(crate) fn new(seed: u64, verbose: bool) -> World {
         let mut rng = Rng::new(seed);
         let mut later = Rng::new(!seed);
-        let swarm = Swarm::draw(&mut rng, &mut later);
+        let mut latest = Rng::new(seed.rotate_left(56));
+        let swarm = Swarm::draw(&mut rng, &mut later, &mut latest);
         if verbose {
             println!("{swarm:#?}");
         }
@@ -142,6 +147,7 @@ impl World {
             network: Network::default(),
             clients,
             administrator: Administrator::new(Rng::new(later.next_u64())),
+            restorer: Restorer::new(latest),
             ledger: Ledger::new(founding(swarm.voters, swarm.observers), swarm.servers()),
             is_peace: false,
             is_quiet: false,
@@ -163,6 +169,7 @@ impl World {
             world.schedule(300_000, None, Event::Act(client));
         }
         world.administer_later();
+        world.restore_later();
         world
     }
 
@@ -179,6 +186,10 @@ impl World {
         add("expired sessions", self.ledger.sessions.expired);
         add("members changed", self.ledger.administration.changed);
         add("leadership handed over", self.ledger.administration.handed_over);
+        let (restored, foreign) = self.ledger.restores.counts();
+        add("restores finished", restored);
+        add("backups of another ensemble restored", foreign);
+        add("restores that came to nothing", self.ledger.restores.dropped);
         add("resumed watches", self.clients.iter().map(|client| client.watching.resumed).sum());
         add("compacted watches", self.clients.iter().map(|client| client.watching.compacted).sum());
         add("events", self.events_so_far);
@@ -286,6 +297,8 @@ impl World {
             Event::Late(late) => self.late(*late),
             Event::Administer => self.administer(),
             Event::AdministratorReads => self.administrator_reads(),
+            Event::Restore => self.restore(),
+            Event::RestorerReads => self.restorer_reads(),
             Event::Gone(id, outbox) => self.client_gone(id, incarnation, outbox),
             Event::Fault(fault) => self.strike(fault),
         }

@@ -10,6 +10,7 @@ use quorate_storage::Standing;
 use quorate_types::{Change, Epoch, Frame, FrameKind, Members, ServerId, Status, Txn, Zxid};
 use quorate_zab::{Configs, Message, Promise};
 
+use super::restores::Restores;
 use crate::sim::server::Id;
 
 /// A record that some server has logged.
@@ -365,19 +366,28 @@ impl History {
             .map(|frame| (frame.zxid(), Txn::decode(frame.payload()).expect("a record that was applied can be read")))
     }
 
-    /// Every change of every committed txn, in order.
+    /// Every change of every committed txn, in order, but for those that lie between a state and the backup that took its
+    /// place.
     pub(crate) fn changes(&self) -> Vec<Change> {
-        self.txns().flat_map(|(zxid, txn)| txn.changes(zxid).expect("sessions here own few ephemerals")).collect()
+        let txns = self.txns().filter(|(_, txn)| !txn.replaces_state());
+        txns.flat_map(|(zxid, txn)| txn.changes(zxid).expect("sessions here own few ephemerals")).collect()
+    }
+
+    /// Somebody has said this of the state at `zxid`.
+    pub(crate) fn stated(&mut self, zxid: Zxid, digest: u128) {
+        let before = *self.digests.entry(zxid).or_insert(digest);
+        assert_eq!(before, digest, "Digest: the state at {zxid:?} is not what it was");
     }
 
     /// The whole history, applied to an empty tree: it leads to the digest of every state that any server was in.
-    pub(crate) fn replayed(&self) -> quorate_tree::Tree {
+    pub(crate) fn replayed(&self, restores: &Restores) -> quorate_tree::Tree {
         let mut tree = quorate_tree::Tree::new(99);
         for zxid in &self.committed {
             let frame = &self.records[zxid].frame;
             match frame.kind() {
                 FrameKind::Txn => {
                     tree.apply(*zxid, &Txn::decode(frame.payload()).expect("a record that was applied can be read"));
+                    restores.check_state(&mut tree);
                 }
                 FrameKind::Marker | FrameKind::Reconfig | FrameKind::ConfigFinal => tree.advance(*zxid),
             }

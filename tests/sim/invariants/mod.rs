@@ -11,6 +11,7 @@
 //! | WatchOrder | `watching` |
 //! | AckedWrites, ErrorTruth | `writes`, in the end |
 //! | Linearizable | `judged`, by a judge who knows no zxids, which also judges errors |
+//! | RestoreTruth | `restores`, at every step of a restore and every answer to one; the state that it leads to in the end |
 //! | AdminTruth | `administration`, at every answer to whoever changes the members or asks for another leader |
 //! | BoundedMemory, BoundedWork | the world, at every message and at every event |
 //! | NoCorruption | a start: no crash is taken for a disk that lies |
@@ -25,18 +26,20 @@ pub(crate) mod history;
 pub(crate) mod judged;
 pub(crate) mod order;
 pub(crate) mod reads;
+pub(crate) mod restores;
 pub(crate) mod sessions;
 pub(crate) mod watching;
 pub(crate) mod writes;
 
 use quorate_replica::DiskOp;
-use quorate_types::{FrameKind, Members, Status, Txn};
+use quorate_types::{FrameKind, Members, Status, Txn, TxnBody, Zxid};
 
 use self::administration::Administration;
 use self::history::History;
 use self::judged::Judged;
 use self::order::Order;
 use self::reads::Reads;
+use self::restores::Restores;
 use self::sessions::SessionLog;
 use self::writes::Writes;
 use super::server::Id;
@@ -49,6 +52,7 @@ pub(crate) struct Ledger {
     pub(crate) order: Order,
     pub(crate) writes: Writes,
     pub(crate) judged: Judged,
+    pub(crate) restores: Restores,
     pub(crate) administration: Administration,
 }
 
@@ -61,6 +65,7 @@ impl Ledger {
             order: Order::default(),
             writes: Writes::default(),
             judged: Judged::default(),
+            restores: Restores::default(),
             administration: Administration::default(),
         }
     }
@@ -72,15 +77,30 @@ impl Ledger {
         let (first, last) = disk.split_at(disk.iter().position(removes).unwrap_or(disk.len()));
         first.iter().for_each(|op| self.submitted(id, op));
         for frame in self.history.turned(id, status) {
-            if frame.kind() == FrameKind::Txn {
-                let txn = Txn::decode(frame.payload()).expect("a record that was applied can be read");
-                self.sessions.committed(frame.zxid(), &txn);
-                self.order.committed(txn.route);
-                let changes = txn.changes(frame.zxid()).expect("sessions here own few ephemerals");
-                changes.into_iter().for_each(|change| self.reads.committed(change));
+            match frame.kind() {
+                FrameKind::Txn => {
+                    let txn = Txn::decode(frame.payload()).expect("a record that was applied can be read");
+                    self.committed(frame.zxid(), &txn);
+                }
+                FrameKind::Marker => self.restores.epoch_began(),
+                FrameKind::Reconfig | FrameKind::ConfigFinal => {}
             }
         }
         last.iter().for_each(|op| self.submitted(id, op));
+    }
+
+    fn committed(&mut self, zxid: Zxid, txn: &Txn) {
+        self.sessions.committed(zxid, txn);
+        self.order.committed(txn.route);
+        if let TxnBody::Restore(step) = &txn.body {
+            if let Some(backup) = self.restores.committed(zxid, txn.route, step) {
+                self.sessions.replaced(zxid);
+                self.reads.replaced(zxid, &backup);
+            }
+            return;
+        }
+        let changes = txn.changes(zxid).expect("sessions here own few ephemerals");
+        changes.into_iter().for_each(|change| self.reads.committed(change));
     }
 
     fn submitted(&mut self, id: Id, op: &DiskOp) {

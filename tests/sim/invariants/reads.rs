@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use quorate_types::{Change, ChangeKind, Code, Reply, Response, Zxid};
 
+use super::judged::SHARED;
+use crate::sim::backup::Backup;
+
 /// What a znode was from some zxid on: its version and data, or nothing.
 type Value = Option<(i32, Vec<u8>)>;
 
@@ -29,11 +32,24 @@ impl Reads {
         self.values.entry(change.path).or_default().push((change.zxid, value));
     }
 
+    /// A backup is the state from `zxid` on: one of ours holds what was there, one of others what it says.
+    pub(crate) fn replaced(&mut self, zxid: Zxid, backup: &Backup) {
+        for path in SHARED {
+            self.values.entry(path.to_owned()).or_default();
+        }
+        for (path, values) in &mut self.values {
+            let value = backup.value(path);
+            if backup.is_own {
+                assert_eq!(&value, at(values, backup.zxid), "RestoreTruth: {path} in the backup of {:?}", backup.zxid);
+            }
+            values.push((zxid, value));
+        }
+    }
+
     /// A client has read a znode, in the state at `zxid`.
     pub(crate) fn read(&mut self, path: &str, zxid: Zxid, response: &Response) {
         let values = self.values.get(path).map_or(&[][..], Vec::as_slice);
-        let at = values.partition_point(|(since, _)| *since <= zxid);
-        let expected = at.checked_sub(1).and_then(|at| values[at].1.clone());
+        let expected = at(values, zxid).clone();
         let seen = match response {
             Ok(Reply::Data { data, stat }) => {
                 Some((stat.version, data.as_ref().map(|data| data.to_vec()).unwrap_or_default()))
@@ -44,6 +60,12 @@ impl Reads {
         self.checked += 1;
         assert_eq!(seen, expected, "ReadYourWrites: {path} is not this at {zxid:?}");
     }
+}
+
+/// The last of these values that was there at `zxid`.
+fn at(values: &[(Zxid, Value)], zxid: Zxid) -> &Value {
+    let upto = values.partition_point(|(since, _)| *since <= zxid);
+    upto.checked_sub(1).map_or(&None, |at| &values[at].1)
 }
 
 /// Whether clients read it.

@@ -1,5 +1,6 @@
 //! SessionTable, SessionTruth, Ephemerals, NoEarlyExpiry: a session begins once and ends once, nothing happens in its name outside of
-//! that, no ephemeral outlives it, and no leader ends one that has shown it, in time, that it lives.
+//! that, no ephemeral outlives it, no leader ends one that has shown it, in time, that it lives, and who speaks for it is
+//! told that it has ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +13,14 @@ use crate::sim::server::Id;
 /// One session, as the history has it.
 struct Session {
     timeout_ms: u64,
-    is_open: bool,
+    /// It has ended: who speaks for it is told so before anything shows him this state, or a later one.
+    ended: Option<Zxid>,
+}
+
+impl Session {
+    fn is_open(&self) -> bool {
+        self.ended.is_none()
+    }
 }
 
 /// What one server knows of the signs of life of sessions, and what it has told of them.
@@ -55,23 +63,23 @@ impl SessionLog {
 
     /// SessionTruth: a client is told that its session has ended, or is ending, only if that is so.
     pub(crate) fn told_of_end(&self, id: SessionId) {
-        let lives = self.sessions.get(&id).is_some_and(|session| session.is_open) && !self.ending.contains(&id);
+        let lives = self.sessions.get(&id).is_some_and(Session::is_open) && !self.ending.contains(&id);
         assert!(!lives, "SessionTruth: {id} lives, and its client is told that there is none");
     }
 
     /// A txn is committed.
     pub(crate) fn committed(&mut self, zxid: Zxid, txn: &Txn) {
-        let is_open =
-            |sessions: &BTreeMap<SessionId, Session>, id| sessions.get(&id).is_some_and(|session| session.is_open);
+        let is_open = |sessions: &BTreeMap<SessionId, Session>, id| sessions.get(&id).is_some_and(Session::is_open);
         match txn.body {
             TxnBody::OpenSession { id, timeout_ms, .. } => {
-                let session = Session { timeout_ms: u64::from(timeout_ms), is_open: true };
+                let session = Session { timeout_ms: u64::from(timeout_ms), ended: None };
                 let before = self.sessions.insert(id, session);
                 assert!(before.is_none(), "SessionTable: {id} was given out twice, again at {zxid:?}");
             }
             TxnBody::CloseSession { id, .. } => {
                 assert!(is_open(&self.sessions, id), "SessionTable: {id} ends at {zxid:?} and is not open");
-                self.sessions.get_mut(&id).expect("it is open").is_open = false;
+                // Its own client may be answered, and watches are told, at that very zxid.
+                self.sessions.get_mut(&id).expect("it is open").ended = Some(Zxid(zxid.0 + 1));
             }
             TxnBody::Ops { .. } | TxnBody::Restore(_) => {
                 let id = txn.session;
@@ -79,6 +87,18 @@ impl SessionLog {
                 assert!(may_act, "Ephemerals: something happens in the name of {id} at {zxid:?}, and it is not open");
             }
         }
+    }
+
+    /// The state is another one from `zxid` on: nobody has a session any more.
+    pub(crate) fn replaced(&mut self, zxid: Zxid) {
+        self.sessions.values_mut().filter(|session| session.is_open()).for_each(|session| session.ended = Some(zxid));
+    }
+
+    /// SessionTruth: something shows the state at `zxid` to whoever speaks for a session, and has not been told of its end.
+    pub(crate) fn shown_to_speaker(&self, id: SessionId, zxid: Zxid) {
+        let ended = self.sessions.get(&id).and_then(|session| session.ended);
+        let lives = ended.is_none_or(|ended| ended > zxid);
+        assert!(lives, "SessionTruth: {id} has ended by {zxid:?}, and who speaks for it was not told");
     }
 
     /// A server steps a request of this session, which it knows, at this time on its clock.
@@ -153,7 +173,7 @@ impl SessionLog {
     /// Compares the sessions and ephemerals of a state with the history that has led to it.
     pub(crate) fn check(&self, tree: &Tree) {
         let open: BTreeSet<SessionId> =
-            self.sessions.iter().filter(|(_, session)| session.is_open).map(|(id, _)| *id).collect();
+            self.sessions.iter().filter(|(_, session)| session.is_open()).map(|(id, _)| *id).collect();
         let there: BTreeSet<SessionId> = tree.sessions().map(|session| session.id).collect();
         assert_eq!(open, there, "SessionTable: the sessions of the state");
         let owned: usize = tree.sessions().map(|session| session.ephemerals as usize).sum();

@@ -1,6 +1,6 @@
 //! WatchOrder: a watch that resumes where it was cut off, at whatever server, sees every change exactly once, in order;
 //! where the history no longer reaches back, it is told so; and once it has caught up, no reply on its connection shows a
-//! change of which it was not told before.
+//! change of which it was not told before; and it ends, and says so, where the whole state was replaced by that of a backup.
 
 use quorate_replica::WatchItem;
 use quorate_types::{
@@ -66,9 +66,20 @@ impl Watching {
         (self.running, self.is_live, self.shown) = (false, false, Zxid::ZERO);
     }
 
-    /// A reply on its connection shows the state at `zxid`.
-    pub(crate) fn replied(&mut self, zxid: Zxid) {
+    /// A reply on its connection shows the state at `zxid`, whose last restore was at `restored`.
+    pub(crate) fn replied(&mut self, zxid: Zxid, restored: Zxid) {
         self.shown = self.shown.max(zxid);
+        let is_told = !self.running || !self.is_live || self.begun.is_none_or(|begun| begun >= restored);
+        assert!(is_told, "WatchOrder: {zxid:?} is shown before a watch is told that the state was replaced");
+    }
+
+    /// What an item shows of the state, if it shows anything.
+    pub(crate) fn shown_by(item: &WatchItem) -> Option<Zxid> {
+        match item {
+            WatchItem::Created(zxid) | WatchItem::Synced(zxid) | WatchItem::Progress(zxid) => Some(*zxid),
+            WatchItem::Events(events) => events.iter().map(|event| event.zxid).next_back(),
+            WatchItem::Canceled { compacted, .. } => *compacted,
+        }
     }
 
     pub(crate) fn receive(&mut self, item: &WatchItem) {
@@ -126,9 +137,10 @@ impl Watching {
         self.running && self.told.zxid >= zxid
     }
 
-    /// Compares what was seen with the history.
-    pub(crate) fn check(&self, history: &[Change]) {
+    /// Compares what was seen with the history, whose last restore was at `restored`.
+    pub(crate) fn check(&self, history: &[Change], restored: Zxid) {
         let Some(begun) = self.begun else { return };
+        assert!(begun >= restored, "WatchOrder: watch {:?} goes on, and the state was replaced", self.id);
         let expected: Vec<_> = history
             .iter()
             .filter(|change| change.zxid > begun && path::is_at_or_below(&change.path, self.root))

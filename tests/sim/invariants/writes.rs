@@ -1,16 +1,19 @@
 //! AckedWrites, ErrorTruth: an acknowledged write is there, a refused one is not, and one whose outcome is unknown is there at most
-//! once.
+//! once. What was written and then replaced by a backup without it is not there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_tree::Tree;
-use quorate_types::{Caller, Code, Path, ReadOp, Reply, Response, SessionId};
+use quorate_types::{Caller, Code, Path, ReadOp, Reply, Response, SessionId, Zxid};
+
+use super::restores::Restores;
 
 /// What a client knows of one of its writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Fate {
     Sent,
-    Acknowledged,
+    /// It was made at this zxid.
+    Acknowledged(Zxid),
     Refused,
     Unknown,
 }
@@ -52,18 +55,20 @@ impl Writes {
         }
     }
 
-    /// The reply to a write.
-    pub(crate) fn replied(&mut self, write: &Write, response: &Response) {
+    /// The reply to a write, in the state at `zxid`.
+    pub(crate) fn replied(&mut self, write: &Write, zxid: Zxid, response: &Response) {
         let doubtful = matches!(write, Write::Sequential { token } if self.doubtful.contains(token));
         let fate = match response {
-            Ok(_) => Fate::Acknowledged,
+            // One that is answered from memory was made earlier.
+            Ok(Reply::Created { stat, .. }) => Fate::Acknowledged(stat.czxid),
+            Ok(_) => Fate::Acknowledged(zxid),
             Err(_) if doubtful => Fate::Unknown,
             Err(error) if matches!(error.code(), Code::Unavailable | Code::DeadlineExceeded) => Fate::Unknown,
             Err(_) => Fate::Refused,
         };
         self.decided(write, fate);
         if let (Write::Sequential { token }, Ok(Reply::Created { path, .. })) = (write, response) {
-            self.sequential.insert(token.clone(), (Fate::Acknowledged, Some(path.clone())));
+            self.sequential.get_mut(token).expect("it was sent").1 = Some(path.clone());
         }
     }
 
@@ -77,7 +82,7 @@ impl Writes {
 
     fn decided(&mut self, write: &Write, fate: Fate) {
         match fate {
-            Fate::Acknowledged => self.acknowledged += 1,
+            Fate::Acknowledged(_) => self.acknowledged += 1,
             Fate::Refused => self.refused += 1,
             Fate::Unknown => self.unknown += 1,
             Fate::Sent => {}
@@ -93,46 +98,55 @@ impl Writes {
     }
 
     /// Looks for everything in the state that is left in the end.
-    pub(crate) fn check(&self, tree: &Tree) {
+    pub(crate) fn check(&self, tree: &Tree, restores: &Restores) {
         for (path, fate) in &self.unique {
             match fate {
-                Fate::Acknowledged => {
+                Fate::Acknowledged(zxid) if restores.is_part_of(*zxid, tree.applied()) => {
                     assert!(tree.stat(path).is_some(), "AckedWrites: {path} was acknowledged and is gone")
+                }
+                Fate::Acknowledged(_) => {
+                    assert!(tree.stat(path).is_none(), "RestoreTruth: {path} is in no backup and is there")
                 }
                 Fate::Refused => assert!(tree.stat(path).is_none(), "AckedWrites: {path} was refused and is there"),
                 Fate::Unknown | Fate::Sent => {}
             }
         }
-        self.check_sequential(tree);
-        self.check_registers(tree);
+        self.check_sequential(tree, restores);
+        self.check_registers(tree, restores);
     }
 
-    fn check_sequential(&self, tree: &Tree) {
+    fn check_sequential(&self, tree: &Tree, restores: &Restores) {
         let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, data) in children(tree, "/seq") {
             found.entry(data).or_default().push(format!("/seq/{name}"));
         }
         for (token, (fate, path)) in &self.sequential {
             let there = found.remove(token).unwrap_or_default();
+            // What is remembered of requests goes with the state: one that is sent again after a restore is made again.
+            let made = there.iter().map(|path| tree.stat(path).expect("it was just found").czxid);
+            let between: BTreeSet<Zxid> = made.map(|zxid| restores.last(zxid)).collect();
+            assert_eq!(there.len(), between.len(), "AckedWrites: {token} is there twice: {there:?}");
             match fate {
-                Fate::Acknowledged => {
-                    assert_eq!(there, [path.clone().expect("named")], "AckedWrites: acknowledged {token}")
+                Fate::Acknowledged(zxid) => {
+                    let is_expected = restores.is_part_of(*zxid, tree.applied());
+                    let is_there = there.contains(path.as_ref().expect("it is named when it is acknowledged"));
+                    assert_eq!(is_there, is_expected, "AckedWrites: acknowledged {token}, there {there:?}");
                 }
                 Fate::Refused => assert!(there.is_empty(), "AckedWrites: {token} was refused and is there: {there:?}"),
-                Fate::Unknown | Fate::Sent => {
-                    assert!(there.len() <= 1, "AckedWrites: {token} is there twice: {there:?}")
-                }
+                Fate::Unknown | Fate::Sent => {}
             }
         }
         assert!(found.is_empty(), "AckedWrites: nobody sent {found:?}");
     }
 
-    fn check_registers(&self, tree: &Tree) {
+    fn check_registers(&self, tree: &Tree, restores: &Restores) {
         for (path, sent) in &self.registers {
             let value: Option<u64> = data(tree, path).map(|text| {
                 text.split_whitespace().next().and_then(|value| value.parse().ok()).expect("a register holds a number")
             });
-            let acknowledged = sent.iter().filter(|(_, fate)| *fate == Fate::Acknowledged).map(|(v, _)| *v).max();
+            let is_part =
+                |fate: &Fate| matches!(fate, Fate::Acknowledged(zxid) if restores.is_part_of(*zxid, tree.applied()));
+            let acknowledged = sent.iter().filter(|(_, fate)| is_part(fate)).map(|(v, _)| *v).max();
             assert!(
                 value >= acknowledged,
                 "AckedWrites: {path} holds {value:?}, but {acknowledged:?} was acknowledged"
