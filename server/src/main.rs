@@ -6,6 +6,7 @@
 
 mod backups;
 mod dev_cluster;
+mod manuals;
 mod shutdown;
 
 use std::ffi::OsString;
@@ -63,6 +64,8 @@ enum Command {
     Client(quorate_cli::Command),
     #[command(flatten)]
     Backups(backups::Command),
+    #[command(flatten)]
+    Manuals(manuals::Command),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::DevCluster(options) => run_dev_cluster(options),
         Command::Client(command) => run_client(quorate_cli::run(command, client)),
         Command::Backups(command) => run_client(backups::run(command, client)),
+        Command::Manuals(command) => manuals::run(command, Cli::command(), client.output),
     }
 }
 

@@ -107,7 +107,7 @@ pub async fn run_with(
 }
 
 /// Says why a command did not do what it should, and returns the exit code that says so, too.
-pub(crate) fn report(failure: &Failure, output: OutputFormat) -> ExitCode {
+pub fn report(failure: &Failure, output: OutputFormat) -> ExitCode {
     match (failure, output) {
         (Failure::BrokenPipe, _) => {}
         (_, OutputFormat::Json) => eprintln!("{}", failure.to_json()),

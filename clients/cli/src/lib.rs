@@ -19,7 +19,7 @@ mod shell;
 mod text;
 mod time;
 
-pub use self::command::{Command, run, run_with};
+pub use self::command::{Command, report, run, run_with};
 pub use self::confirm::confirm;
 pub use self::exit::{EXIT_CODES, Failure};
 pub use self::global::{Global, OutputFormat};

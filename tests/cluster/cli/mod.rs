@@ -5,6 +5,7 @@ mod changes;
 mod ensembles;
 mod exports;
 mod failures;
+mod manuals;
 mod shell;
 mod watching;
 mod znodes;
@@ -39,6 +40,8 @@ const COMMANDS: &[&str] = &[
     "backup",
     "restore",
     "snapshot",
+    "completions",
+    "man",
 ];
 
 /// The command line of one server.
