@@ -332,6 +332,9 @@ impl Leader {
 fn is_enough(local: &Local, belongs: impl Fn(ServerId) -> bool) -> bool {
     match local.configs.present() {
         Some(old) if mutated("old-quorum-leads") => Configs::of(old.clone()).is_quorum(belongs),
+        _ if mutated("new-quorum-leads") => {
+            local.configs.newest().is_some_and(|new| Configs::of(new.clone()).is_quorum(belongs))
+        }
         _ => local.configs.is_quorum(belongs),
     }
 }

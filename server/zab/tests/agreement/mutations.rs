@@ -22,6 +22,7 @@ const MUTATIONS: &[(&str, &str)] = &[
     ("epoch-before-disk", "a leader asks for the promise of an epoch that it has not promised durably itself"),
     ("found-by-quorum", "an ensemble begins with a majority of blank disks, whatever the others hold"),
     ("marker-without-quorum", "a leader is established before a quorum has its marker"),
+    ("new-quorum-leads", "between two configurations, a quorum of the new one is enough to lead and to answer reads"),
     ("no-abdication", "a leader goes on although a voter in its quorum has more"),
     ("old-quorum-leads", "between two configurations, a quorum of the old one is enough to lead and to answer reads"),
     ("plan-by-range", "where two logs part is judged by the range of zxids, not by epochs"),
