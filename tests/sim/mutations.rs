@@ -19,11 +19,14 @@ const SEEDS_MAX: u64 = 20_000;
 /// The name of each error, and what it is.
 const MUTATIONS: &[(&str, &str)] = &[
     ("answer-before-barrier", "a follower tells its client an answer before it has what that rests on"),
+    ("asks-without-vote", "a server that can support nobody asks everybody whenever it hears of another round"),
+    ("decided-before-restored", "a write is decided by a state that a backup is about to take the place of"),
     ("done-executed-again", "a write that is sent again with its request id is made again"),
     ("expire-touched", "a sign of life does not put the end of a session off"),
     ("failed-multi-stays", "what a multi has done before it failed counts for those who come after it"),
     ("forget-newborn", "a leader says that there is no session while it is behind those who know of it"),
     ("forget-overlay", "a leader decides by what is applied, and forgets what is pending"),
+    ("gathered-outlives-epoch", "a restore goes on in an epoch in which it did not begin"),
     ("held-write-outlives-client", "what a client wrote is made after it has left and written elsewhere"),
     ("ignore-min-zxid", "a client is shown a state before the one that it has seen"),
     ("later-epoch-unknown", "a leader that was replaced calls the zxids of the next one unknown"),
@@ -33,11 +36,18 @@ const MUTATIONS: &[(&str, &str)] = &[
     ("no-fence", "whoever spoke for a session goes on when somebody else does"),
     ("pending-executed-again", "a write that is sent again while it is pending is made again"),
     ("read-without-word", "a linearizable read is answered without the leader's word"),
+    (
+        "restore-untold-to-sessions",
+        "who speaks for a session is not told that it ended with the state that it belonged to",
+    ),
+    ("session-outlives-restore", "the sessions of a backup live on when it is restored"),
     ("snapshot-not-synced", "a snapshot counts as durable without a sync"),
     ("snapshot-of-tail", "a snapshot claims what was logged and is not committed"),
+    ("snapshot-while-restoring", "a snapshot is taken in the middle of a restore, and what is gathered is not in it"),
     ("streams-outlive-leader", "a connection goes on although something that was sent on it was lost with the leader"),
     ("touches-untold", "a follower does not tell its leader of its clients' signs of life"),
     ("truncation-not-synced", "the end of a log is removed without a sync"),
+    ("watch-resumes-across-restore", "a watch that resumes is not told that a backup has become the state meanwhile"),
     ("watch-skips", "a watch that resumes goes on with what comes next"),
     ("word-of-earlier-turn", "a linearizable read is answered by a word that was asked for before it came"),
 ];

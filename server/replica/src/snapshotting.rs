@@ -107,7 +107,7 @@ impl Replica {
         if !due || !matches!(self.snapshotting.state, State::Idle) || self.tree.applied() == self.snapshotting.newest {
             return;
         }
-        if self.tree.restoring().is_some() {
+        if self.tree.restoring().is_some() && !mutated("snapshot-while-restoring") {
             return self.no_snapshot(&restore_in_progress(), now, out);
         }
         self.snapshotting.records_before = self.under_way.submitted_records;

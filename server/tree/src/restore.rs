@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::vec::Vec;
 
+use quorate_types::mutation::mutated;
 use quorate_types::{Code, Error, Restore, SessionId, Zxid};
 
 use crate::digest::Digest;
@@ -108,7 +109,7 @@ impl Tree {
         let (zxid, time_ms) = (self.applied, self.last_time_ms.max(tree.last_time_ms));
         (tree.applied, tree.last_time_ms) = (zxid, time_ms);
         let sessions: Vec<SessionId> = tree.sessions().map(|session| session.id).collect();
-        for session in sessions {
+        for session in sessions.into_iter().filter(|_| !mutated("session-outlives-restore")) {
             tree.end_session(zxid, time_ms, session);
         }
         tree.requests.clear(&mut tree.digest);

@@ -8,6 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use quorate_types::mutation::mutated;
 use quorate_types::{Acl, NodeKind, Path, SessionId, Stat, Zxid, path};
 use smallvec::SmallVec;
 
@@ -143,7 +144,7 @@ impl Tree {
     /// If `zxid` is not later than what is applied.
     pub fn advance(&mut self, zxid: Zxid) {
         assert!(zxid > self.applied, "{zxid:?} is applied after {:?}", self.applied);
-        if zxid.epoch() != self.applied.epoch() {
+        if zxid.epoch() != self.applied.epoch() && !mutated("gathered-outlives-epoch") {
             // Whoever led the restore leads no longer, or not as before: see `restore`.
             self.restoring = None;
         }

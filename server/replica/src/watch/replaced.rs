@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 
 use quorate_tree::Tree;
+use quorate_types::mutation::mutated;
 use quorate_types::{Code, Error, OutboxId, WatchId, Zxid};
 
 use super::Watches;
@@ -33,7 +34,10 @@ impl Watches {
         self.waiting_for_view.clear();
         self.abandoned.clear();
         self.streaming = 0;
-        self.history.push_gap(zxid);
+        match mutated("watch-resumes-across-restore") {
+            true => self.history.push(zxid, Vec::new()),
+            false => self.history.push_gap(zxid),
+        }
     }
 
     fn end_streams(&self, outbox: OutboxId, zxid: Zxid, out: &mut Effects) {

@@ -110,7 +110,8 @@ impl Pending {
     /// and of a state that is replaced as a whole there is no saying beforehand what it will be.
     #[must_use]
     pub fn must_wait(&self, op: &Op) -> bool {
-        self.restore.is_some_and(|step| step.is_last || matches!(op, Op::Restore(_)))
+        let is_last = |step: PendingStep| step.is_last && !mutated("decided-before-restored");
+        self.restore.is_some_and(|step| is_last(step) || matches!(op, Op::Restore(_)))
     }
 
     /// Decides a request against `tree` and all that is pending.

@@ -9,6 +9,7 @@ mod tally;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use quorate_types::mutation::mutated;
 use quorate_types::{Epoch, Members, Role, ServerId};
 
 use self::founding::Founding;
@@ -131,7 +132,8 @@ impl Election {
         self.received.insert(from, vote);
         // Who still has no vote is heard by nobody: he may come from one round to another and back, as votes come that he
         // cannot support, and would be answered every time if he asked.
-        let changed = self.adopt_best(local) || (is_other_round && self.vote.is_some());
+        let may_ask = self.vote.is_some() || mutated("asks-without-vote");
+        let changed = self.adopt_best(local) || (is_other_round && may_ask);
         if changed {
             self.ask_all(local, out);
         }
