@@ -6,6 +6,7 @@
 
 mod backups;
 mod dev_cluster;
+mod logs;
 mod manuals;
 mod shutdown;
 
@@ -65,6 +66,8 @@ enum Command {
     #[command(flatten)]
     Backups(backups::Command),
     #[command(flatten)]
+    Logs(logs::Command),
+    #[command(flatten)]
     Manuals(manuals::Command),
 }
 
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Command::DevCluster(options) => run_dev_cluster(options),
         Command::Client(command) => run_client(quorate_cli::run(command, client)),
         Command::Backups(command) => run_client(backups::run(command, client)),
+        Command::Logs(command) => run_client(logs::run(command, client)),
         Command::Manuals(command) => manuals::run(command, Cli::command(), client.output),
     }
 }

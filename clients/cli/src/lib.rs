@@ -24,3 +24,4 @@ pub use self::confirm::confirm;
 pub use self::exit::{EXIT_CODES, Failure};
 pub use self::global::{Global, OutputFormat};
 pub use self::printer::Printer;
+pub use self::time::rfc3339;

@@ -4,7 +4,7 @@
 const RANGE_MS: (i64, i64) = (-62_167_219_200_000, 253_402_300_799_999);
 
 /// Milliseconds since the Unix epoch as `2026-11-21T09:08:35.120Z`.
-pub(crate) fn rfc3339(milliseconds: i64) -> String {
+pub fn rfc3339(milliseconds: i64) -> String {
     let milliseconds = milliseconds.clamp(RANGE_MS.0, RANGE_MS.1);
     let (days, rest) = (milliseconds.div_euclid(86_400_000), milliseconds.rem_euclid(86_400_000));
     let (year, month, day) = date(days);

@@ -110,22 +110,27 @@ impl Name {
     }
 }
 
-/// A locked data directory. The lock is released with the last clone.
+/// A data directory, locked unless it is only read. The lock is released with the last clone.
 pub(crate) struct DataDir<D: Disk> {
     pub(crate) disk: D,
-    _lock: Arc<D::Lock>,
+    _lock: Option<Arc<D::Lock>>,
 }
 
 impl<D: Disk> Clone for DataDir<D> {
     fn clone(&self) -> Self {
-        DataDir { disk: self.disk.clone(), _lock: Arc::clone(&self._lock) }
+        DataDir { disk: self.disk.clone(), _lock: self._lock.clone() }
     }
 }
 
 impl<D: Disk> DataDir<D> {
     pub(crate) fn lock(disk: D) -> Result<DataDir<D>, IoError> {
         let lock = disk.lock(LOCK).during("lock", LOCK)?;
-        Ok(DataDir { disk, _lock: Arc::new(lock) })
+        Ok(DataDir { disk, _lock: Some(Arc::new(lock)) })
+    }
+
+    /// For whoever only reads, and can bear that a server goes on writing.
+    pub(crate) fn unlocked(disk: D) -> DataDir<D> {
+        DataDir { disk, _lock: None }
     }
 
     pub(crate) fn names(&self, dir: &str) -> Result<Vec<Name>, IoError> {

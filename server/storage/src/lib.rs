@@ -6,7 +6,8 @@
 //! was damaged. It never silently returns less.
 //!
 //! Reading order: [`disk`] (what is asked of a file system), [`layout`] (which files there are), [`meta`] (the promises
-//! of agreement), [`log`] (the history), [`snapshot`] (states), [`open`](storage) (how a start puts them together).
+//! of agreement), [`log`] (the history), [`snapshot`] (states), [`open`](storage) (how a start puts them together);
+//! [`History`] is for whoever only looks.
 //!
 //! What is asked of the hardware: a write interrupted by a loss of power leaves in each byte of a sector either the old
 //! or the new value, which is what NVMe promises for a logical block. With that, bytes of a finished batch which share
@@ -17,6 +18,7 @@
 mod bytes_le;
 pub mod disk;
 pub mod error;
+mod history;
 pub mod layout;
 pub mod log;
 pub mod meta;
@@ -28,6 +30,7 @@ mod storage;
 
 pub use disk::{Disk, DiskFile};
 pub use error::{Corruption, IoError};
+pub use history::History;
 pub use log::{Hints, Log, LogError, Position, Space};
 pub use meta::{Meta, MetaError, MetaFile, Standing};
 pub use real::RealDisk;

@@ -106,13 +106,7 @@ impl<D: Disk> MetaFile<D> {
     }
 
     pub(crate) fn open(dir: &DataDir<D>) -> Result<MetaFile<D>, MetaError> {
-        let file = match dir.disk.open(META) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(MetaError::Missing),
-            opened => opened.during("open", META)?,
-        };
-        let mut bytes = vec![0; FILE_BYTES];
-        let len = file.read_at(&mut bytes, 0).during("read", META)?;
-        let (sequence, meta) = decode_newest(&bytes[..len])?;
+        let (file, sequence, meta) = read_newest(dir)?;
         let mut opened = MetaFile { file, meta, sequence, failed: false };
         // What was read may be in memory only, left there by a process that ended before its sync or because of it.
         // Until it is certain, the other slot may hold the only record that a loss of power leaves: so the same bytes
@@ -180,6 +174,23 @@ fn encode_slot(meta: &Meta, sequence: u64) -> [u8; SECTORS_PER_SLOT * SECTOR_BYT
         Put::at(record, 0).u64(MAGIC).u32(crc);
     }
     slot
+}
+
+/// The record as it is now, for whoever only looks.
+pub(crate) fn peek<D: Disk>(dir: &DataDir<D>) -> Result<Meta, MetaError> {
+    read_newest(dir).map(|(_, _, meta)| meta)
+}
+
+/// The file, and the newest record in it.
+fn read_newest<D: Disk>(dir: &DataDir<D>) -> Result<(D::File, u64, Meta), MetaError> {
+    let file = match dir.disk.open(META) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(MetaError::Missing),
+        opened => opened.during("open", META)?,
+    };
+    let mut bytes = vec![0; FILE_BYTES];
+    let len = file.read_at(&mut bytes, 0).during("read", META)?;
+    let (sequence, meta) = decode_newest(&bytes[..len])?;
+    Ok((file, sequence, meta))
 }
 
 fn decode_newest(bytes: &[u8]) -> Result<(u64, Meta), MetaError> {

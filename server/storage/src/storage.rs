@@ -292,7 +292,7 @@ impl From<LogError> for OpenError {
     }
 }
 
-fn log_identity(meta: &Meta) -> LogIdentity {
+pub(crate) fn log_identity(meta: &Meta) -> LogIdentity {
     LogIdentity { cluster_id: meta.cluster_id, generation: meta.generation, salt: meta.salt }
 }
 

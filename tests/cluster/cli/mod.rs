@@ -5,6 +5,7 @@ mod changes;
 mod ensembles;
 mod exports;
 mod failures;
+mod logs;
 mod manuals;
 mod shell;
 mod watching;
@@ -40,6 +41,7 @@ const COMMANDS: &[&str] = &[
     "backup",
     "restore",
     "snapshot",
+    "log",
     "completions",
     "man",
 ];

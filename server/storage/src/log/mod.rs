@@ -24,11 +24,11 @@ use quorate_types::{ClusterId, Epoch, Frame, Zxid};
 use thiserror::Error;
 
 use self::batch::BatchHeader;
-pub(crate) use self::find::ReadError;
-use self::find::{find_position, visit_after};
-pub(crate) use self::recover::EpochTable;
-use self::recover::Scan;
-use self::segment::{DATA_OFFSET, Segment, SegmentHeader};
+use self::find::find_position;
+pub(crate) use self::find::{ReadError, visit_after};
+pub(crate) use self::recover::{EpochTable, Scan};
+pub(crate) use self::segment::Segment;
+use self::segment::{DATA_OFFSET, SegmentHeader};
 use self::write::BatchWriter;
 use crate::error::{Corruption, During, IoError};
 use crate::layout::{self, DataDir};
