@@ -1,5 +1,6 @@
 //! The shell: from a pipe, and typed on a terminal.
 
+use std::path::Path;
 use std::time::Duration;
 
 use quorate_tests::harness::Server;
@@ -45,9 +46,9 @@ fn a_pipe_ends_at_the_first_failure_unless_it_shall_go_on() {
 }
 
 /// A person at a terminal. Their history is kept in a file.
-fn type_at(cli: &Cli, history: &std::path::Path) -> PtySession {
+fn type_at(cli: &Cli, history: &Path, terminal: &str) -> PtySession {
     let mut command = cli.command(&["shell", "--history", history.to_str().unwrap()]);
-    command.env("TERM", "xterm").env_remove("QUORATE_HISTORY");
+    command.env("TERM", terminal).env_remove("QUORATE_HISTORY");
     rexpect::session::spawn_command(command, Some(Duration::from_secs(20).as_millis() as u64)).unwrap()
 }
 
@@ -62,7 +63,7 @@ fn at_a_terminal_words_and_paths_are_completed_and_changes_told() {
     cli.prints(&["create", "-p", "/application/config", "42"]);
     let home = tempfile::tempdir().unwrap();
     let history = home.path().join("below/history");
-    let mut terminal = type_at(&cli, &history);
+    let mut terminal = type_at(&cli, &history, "xterm");
     sees(&mut terminal, "`help` lists commands");
     sees(&mut terminal, "> ");
 
@@ -92,4 +93,20 @@ fn at_a_terminal_words_and_paths_are_completed_and_changes_told() {
     assert_eq!(cli.prints(&["ls", "/application"]), "config\n", "the session has ended with the shell");
     let kept = std::fs::read_to_string(&history).unwrap();
     assert!(kept.contains("get -w /application/config") && kept.contains("redo 1"), "{kept}");
+}
+
+#[test]
+fn a_terminal_that_can_do_nothing_will_do() {
+    let server = Server::start();
+    let cli = Cli::of(&server);
+    cli.prints(&["create", "/a", "42"]);
+    let home = tempfile::tempdir().unwrap();
+    let mut terminal = type_at(&cli, &home.path().join("history"), "dumb");
+    sees(&mut terminal, "> ");
+    terminal.send_line("get -w /a").unwrap();
+    sees(&mut terminal, "42");
+    cli.prints(&["set", "/a", "43"]);
+    sees(&mut terminal, "changed /a");
+    terminal.send_line("quit").unwrap();
+    terminal.exp_eof().unwrap();
 }

@@ -14,7 +14,7 @@ use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::Validator;
-use rustyline::{Behavior, CompletionType, Config, Context, ExternalPrinter, Helper};
+use rustyline::{CompletionType, Config, Context, ExternalPrinter, Helper};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -130,12 +130,13 @@ fn terminal(client: &Client) -> rustyline::Result<(Terminal, Announcer)> {
         .history_ignore_dups(true)?
         .history_ignore_space(true)
         .completion_type(CompletionType::List)
-        .behavior(Behavior::PreferTerm)
         .auto_add_history(true)
         .build();
     let mut editor = rustyline::Editor::with_config(config)?;
     editor.set_helper(Some(Completions { shell: Line::command(), client: client.clone(), runtime: Handle::current() }));
-    let announcer = Announcer(Some(Arc::new(Mutex::new(editor.create_external_printer()?))));
+    // A terminal that cannot move its cursor has lines mixed.
+    let printer = editor.create_external_printer().ok();
+    let announcer = Announcer(printer.map(|printer| Arc::new(Mutex::new(printer)) as Arc<Mutex<_>>));
     Ok((editor, announcer))
 }
 
