@@ -28,6 +28,9 @@ const READ_US: u64 = 1_000;
 /// Backups that are kept: an older one makes room.
 const KEPT_MAX: usize = 3;
 
+/// Bytes of backups that are sent before there is peace: every server logs them, and every disk is in memory.
+const SENT_BYTES_MAX: usize = 3 << 20;
+
 /// Between two steps when there is peace.
 const PEACE_PAUSE_US: u64 = 10_000;
 
@@ -42,6 +45,7 @@ pub(crate) struct Restorer {
     doubtful: BTreeSet<Tag>,
     kept: Vec<Rc<Backup>>,
     restoring: Option<Restoring>,
+    sent_bytes: usize,
     /// In peace: a backup is to be restored, and was not yet.
     pub(crate) is_wanted: bool,
 }
@@ -82,6 +86,7 @@ impl Restorer {
             doubtful: BTreeSet::new(),
             kept: Vec::new(),
             restoring: None,
+            sent_bytes: 0,
             is_wanted: false,
         }
     }
@@ -127,6 +132,7 @@ impl Restorer {
         }
         let upto = (from + restoring.chunk_bytes).min(restoring.backup.content.len());
         let mut bytes = restoring.backup.content.slice(from..upto);
+        self.sent_bytes += upto - from;
         if !is_wanted && rng.below(60) == 0 {
             restoring.is_good = false;
             let mut damaged = bytes.to_vec();
@@ -185,8 +191,11 @@ impl World {
             if self.ledger.judged.is_any_doubtful() {
                 return None;
             }
-            let Restorer { rng, kept, .. } = &mut self.restorer;
+            let Restorer { rng, kept, sent_bytes, .. } = &mut self.restorer;
             let backup = Rc::clone(&kept[rng.below(kept.len() as u64) as usize]);
+            if !self.is_peace && *sent_bytes + backup.content.len() > SENT_BYTES_MAX {
+                return None;
+            }
             let few = 1 + rng.below(5) as usize;
             let chunk_bytes = backup.content.len().div_ceil(few).min(RESTORE_CHUNK_BYTES_MAX);
             let (id, chunks, is_good, is_given_up) = (None, 0, true, false);
