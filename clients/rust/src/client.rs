@@ -10,6 +10,7 @@ use futures_util::Stream;
 use quorate_proto::v1;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::chroot::Chroot;
 use crate::connection::{Connections, Connector, Dialer, WatchConnections};
 use crate::core::{Channels, Core, Lane};
 use crate::ops::{
@@ -153,7 +154,7 @@ impl Builder {
                 writes: core.new_channel(None, self.outstanding_max),
             })),
         };
-        Client { core, lane }
+        Client { core, lane, root: Chroot::default() }
     }
 }
 
@@ -171,6 +172,7 @@ const OUTSTANDING_MAX: usize = 65_536;
 pub struct Client {
     pub(crate) core: Arc<Core>,
     pub(crate) lane: Lane,
+    pub(crate) root: Chroot,
 }
 
 impl Client {
@@ -178,6 +180,23 @@ impl Client {
     #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    /// A client for which the znode at `path` is the root: all paths that it names lie below, and all that it is shown
+    /// are as seen from there. It shares everything else with this one. A session that is opened on it sees the same.
+    ///
+    /// The znode itself need not exist, but nothing can be created below it before it does, unless with its parents.
+    ///
+    /// # Errors
+    /// [`crate::Reason::InvalidPath`].
+    /// ```
+    /// let client = quorate_client::Client::builder().build();
+    /// let tenant = client.chroot("/tenants/red")?;
+    /// let color = tenant.get("/color"); // of /tenants/red/color
+    /// # Ok::<(), quorate_client::Error>(())
+    /// ```
+    pub fn chroot(&self, path: &str) -> Result<Client, Error> {
+        Ok(Client { root: self.root.enter(path)?, ..self.clone() })
     }
 
     /// Reads data and stat.

@@ -98,6 +98,7 @@ impl Client {
         options: CallOptions,
     ) -> Result<Answer, Error> {
         let deadline = Instant::now() + options.timeout.unwrap_or(self.core.request_timeout);
+        self.root.ask(&mut operation);
         let mut wire_options = options.to_wire();
         let takes_name = writes && options.request_id.is_none() && options.session.is_none();
         let named = match self.request_ids() {
@@ -115,7 +116,13 @@ impl Client {
             // A session that was opened twice expires; one that is closed or touched twice does not mind.
             None => repeatable = true,
         }
-        self.persist(Request { operation, writes, repeatable, deadline }).await
+        match self.persist(Request { operation, writes, repeatable, deadline }).await {
+            Ok(mut answer) => {
+                self.root.answer(&mut answer.reply);
+                Ok(answer)
+            }
+            Err(error) => Err(self.root.error(error)),
+        }
     }
 
     /// Attempts until the call succeeds, fails for good, or its time is up.

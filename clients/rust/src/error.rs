@@ -300,6 +300,12 @@ impl Error {
         self
     }
 
+    /// The same about the path by which the caller knows the znode.
+    pub(crate) fn map_path(mut self, map: impl FnOnce(String) -> String) -> Error {
+        self.0.path = self.0.path.take().map(map);
+        self
+    }
+
     pub(crate) fn at_zxid(mut self, zxid: u64) -> Error {
         self.0.zxid = (zxid != 0).then_some(zxid);
         self

@@ -35,6 +35,7 @@
 mod acl;
 mod backoff;
 mod channel;
+mod chroot;
 mod client;
 mod connection;
 mod core;

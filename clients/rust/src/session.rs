@@ -201,7 +201,7 @@ impl Session {
         channel.start();
         let ids = core.idempotent_writes.then(RequestIds::of_session);
         let lane = Lane::Session(Arc::new(SessionLane { channel, ids }));
-        let client = Client { core: Arc::clone(core), lane };
+        let client = Client { core: Arc::clone(core), lane, root: opener.root.clone() };
         let (end, ended) = oneshot::channel();
         // The task ends with the session: when `end` is used or lost, or when the server says that it is over.
         tokio::spawn(keep_alive(client.clone(), raw.clone(), state.clone(), ended));

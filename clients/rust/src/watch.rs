@@ -116,8 +116,10 @@ impl WatchBuilder {
     }
 
     fn into_resume(self) -> Resume {
-        let request = v1::WatchCreate { options: self.options.to_wire(), ..self.request };
-        Resume::new(request, self.restart_when_compacted)
+        let root = self.client.root;
+        let path = root.outside(self.request.path);
+        let request = v1::WatchCreate { path, options: self.options.to_wire(), ..self.request };
+        Resume::new(request, root, self.restart_when_compacted)
     }
 }
 

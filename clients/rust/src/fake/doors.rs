@@ -18,7 +18,7 @@ use v1::watch_service_server::WatchService;
 use v1::znode_service_server::ZnodeService;
 
 use super::Door;
-use super::world::{Fault, WatchFault, error};
+use super::world::{Fault, WatchFault, concerns, error};
 
 type Answers<T> = BoxStream<'static, Result<T, Status>>;
 
@@ -29,8 +29,8 @@ impl Door {
         future::pending().await
     }
 
-    /// The answers to one message of a Channel; none if nothing is to be said.
-    async fn answer(&self, message: v1::ChannelRequest) -> Option<v1::ChannelResponse> {
+    /// The answers to one message of a Channel, which speaks for a session or for none; none if nothing is to be said.
+    async fn answer(&self, message: v1::ChannelRequest, session: u64) -> Option<v1::ChannelResponse> {
         let fault = {
             let mut world = self.world.lock();
             world.messages.push((self.server_id, message.clone()));
@@ -52,7 +52,7 @@ impl Door {
             for operation in message.operations {
                 let result = match (fault, operation.operation) {
                     (Fault::Refuse(reason), _) => Reply::Error(error(reason, "")),
-                    (_, Some(operation)) => world.perform(operation),
+                    (_, Some(operation)) => world.perform(operation, session),
                     (_, None) => Reply::Error(error(v1::ErrorReason::Unimplemented, "")),
                 };
                 let reply = v1::ChannelReply { id: operation.id, zxid: world.zxid, result: Some(result) };
@@ -69,7 +69,7 @@ impl Door {
     /// A call without a Channel.
     async fn unary(&self, operation: Operation) -> Result<(v1::ReplyHeader, Reply), Status> {
         let operations = vec![v1::ChannelOperation { id: 0, timeout_ms: 0, operation: Some(operation) }];
-        let answered = self.answer(v1::ChannelRequest { attach: None, operations }).await;
+        let answered = self.answer(v1::ChannelRequest { attach: None, operations }, 0).await;
         let Some(response) = answered else { return future::pending().await };
         let Some(v1::ChannelItem { item: Some(Item::Reply(reply)) }) = response.items.into_iter().next() else {
             return Err(Status::internal("no answer"));
@@ -101,8 +101,8 @@ impl SessionService for Door {
         request: Request<Streaming<v1::ChannelRequest>>,
     ) -> Result<Response<Self::ChannelStream>, Status> {
         let door = self.clone();
-        let mut session = None;
-        let answers = stream::unfold(request.into_inner(), move |mut incoming| {
+        let begun = (request.into_inner(), None);
+        let answers = stream::unfold(begun, move |(mut incoming, mut session)| {
             let door = door.clone();
             async move {
                 loop {
@@ -114,10 +114,10 @@ impl SessionService for Door {
                         let state = v1::SessionState::Expired as i32;
                         let change = v1::KeepAliveResponse { header: None, state, timeout_ms: 0 };
                         let items = vec![v1::ChannelItem { item: Some(Item::Session(change)) }];
-                        return Some((Ok(v1::ChannelResponse { header: None, items }), incoming));
+                        return Some((Ok(v1::ChannelResponse { header: None, items }), (incoming, session)));
                     }
-                    if let Some(answer) = door.answer(message).await {
-                        return Some((Ok(answer), incoming));
+                    if let Some(answer) = door.answer(message, session.unwrap_or(0)).await {
+                        return Some((Ok(answer), (incoming, session)));
                     }
                 }
             }
@@ -156,8 +156,11 @@ impl SessionService for Door {
 }
 
 /// One watch of a stream: its id, what it asked for, and how much of the history it was told.
+#[derive(Clone)]
 struct Watch {
     id: u64,
+    path: String,
+    kind: v1::WatchKind,
     told: usize,
 }
 
@@ -200,8 +203,10 @@ impl Teller {
         let (initial, told, zxid, compacted) = {
             let mut world = self.door.world.lock();
             world.watches.push((self.door.server_id, create.clone()));
-            let initial: Vec<_> =
+            let (kind, path) = (create.kind(), create.path.as_str());
+            let mut initial: Vec<_> =
                 world.znodes.iter().map(|(path, (data, stat))| (path.clone(), data.clone(), *stat)).collect();
+            initial.retain(|(changed, _, _)| concerns(kind, path, changed));
             let position = |event: &v1::Event| (event.zxid, event.index);
             let told = match create.start_zxid {
                 Some(start) => {
@@ -219,7 +224,7 @@ impl Teller {
             let canceled = v1::WatchCanceled { error, resume_zxid: 0, compacted_zxid: Some(compacted) };
             return self.send(id, Told::Canceled(canceled)).await;
         }
-        self.watches.push(Watch { id, told });
+        self.watches.push(Watch { id, path: create.path.clone(), kind: create.kind(), told });
         self.tell(id, Told::Created(v1::WatchCreated { zxid })).await?;
         if create.send_initial {
             for (path, data, stat) in initial {
@@ -239,8 +244,8 @@ impl Teller {
     async fn tell_news(&mut self) -> Option<bool> {
         let mut news = false;
         for at in (0..self.watches.len()).rev() {
-            let Watch { id, told } = self.watches[at];
-            let events: Vec<v1::Event> = {
+            let Watch { id, path, kind, told } = self.watches[at].clone();
+            let mut events: Vec<v1::Event> = {
                 let world = self.door.world.lock();
                 let rest = &world.history[told..];
                 rest.iter().take_while(|event| event.zxid == rest[0].zxid).cloned().collect()
@@ -250,6 +255,10 @@ impl Teller {
             }
             news = true;
             self.watches[at].told += events.len();
+            events.retain(|event| concerns(kind, &path, &event.path));
+            if events.is_empty() {
+                continue;
+            }
             self.tell(id, Told::Events(v1::WatchEvents { events })).await?;
         }
         Some(news)

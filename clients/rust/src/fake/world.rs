@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) results: HashMap<(Bytes, u64), Reply>,
     /// Live sessions.
     pub(crate) sessions: HashSet<u64>,
+    /// Sequential children made so far, by parent.
+    pub(crate) numbered: HashMap<String, u64>,
     pub(crate) opened: u64,
     pub(crate) history: Vec<v1::Event>,
     /// Watches cannot begin before this txn.
@@ -67,6 +69,7 @@ impl Default for World {
             znodes: BTreeMap::new(),
             results: HashMap::new(),
             sessions: HashSet::new(),
+            numbered: HashMap::new(),
             opened: 0,
             history: Vec::new(),
             compacted_zxid: 0,
@@ -101,48 +104,87 @@ impl World {
         self.zxid += 1;
         let mut newest = v1::Stat::default();
         for (index, path) in paths.iter().enumerate() {
-            let known = self.znodes.get(*path).map(|(_, stat)| *stat);
-            let stat = match known {
-                Some(stat) => v1::Stat { mzxid: self.zxid, version: stat.version + 1, ..stat },
-                None => v1::Stat { czxid: self.zxid, mzxid: self.zxid, ..Default::default() },
-            };
             let data = Some(Bytes::copy_from_slice(data.as_bytes()));
-            let kind = if known.is_some() { v1::EventType::Changed } else { v1::EventType::Created };
-            self.znodes.insert((*path).to_owned(), (data.clone(), stat));
-            self.history.push(v1::Event {
-                zxid: self.zxid,
-                index: u32::try_from(index).expect("small"),
-                r#type: kind as i32,
-                path: (*path).to_owned(),
-                stat: Some(stat),
-                data,
-                previous_data: None,
-            });
-            newest = stat;
+            newest = self.put(index, path, data, 0);
         }
         self.changed.send_modify(|changes| *changes += 1);
         newest
     }
 
-    /// Does one operation.
-    pub(crate) fn perform(&mut self, operation: Operation) -> Reply {
+    /// Sets a znode within the present txn.
+    fn put(&mut self, index: usize, path: &str, data: Option<Bytes>, ephemeral_owner: u64) -> v1::Stat {
+        let known = self.znodes.get(path).map(|(_, stat)| *stat);
+        let stat = match known {
+            Some(stat) => v1::Stat { mzxid: self.zxid, version: stat.version + 1, ..stat },
+            None => v1::Stat { czxid: self.zxid, mzxid: self.zxid, ephemeral_owner, ..Default::default() },
+        };
+        let kind = if known.is_some() { v1::EventType::Changed } else { v1::EventType::Created };
+        self.znodes.insert(path.to_owned(), (data.clone(), stat));
+        self.note(index, kind, path, stat, data);
+        stat
+    }
+
+    fn note(&mut self, index: usize, kind: v1::EventType, path: &str, stat: v1::Stat, data: Option<Bytes>) {
+        self.history.push(v1::Event {
+            zxid: self.zxid,
+            index: u32::try_from(index).expect("small"),
+            r#type: kind as i32,
+            path: path.to_owned(),
+            stat: Some(stat),
+            data,
+            previous_data: None,
+        });
+    }
+
+    /// One txn that deletes these znodes.
+    pub(crate) fn delete_all(&mut self, paths: &[String]) {
+        self.zxid += 1;
+        for (index, path) in paths.iter().enumerate() {
+            let (_, stat) = self.znodes.remove(path).expect("it exists");
+            self.note(index, v1::EventType::Deleted, path, stat, None);
+        }
+        self.changed.send_modify(|changes| *changes += 1);
+    }
+
+    /// A session ends, and its ephemeral znodes with it.
+    pub(crate) fn end_session(&mut self, id: u64) {
+        self.sessions.remove(&id);
+        let owned = self.znodes.iter().filter(|(_, (_, stat))| stat.ephemeral_owner == id);
+        let paths: Vec<String> = owned.map(|(path, _)| path.clone()).collect();
+        self.delete_all(&paths);
+    }
+
+    /// The names of the children of a znode.
+    pub(crate) fn children(&self, path: &str) -> Vec<String> {
+        let names = self.znodes.keys().filter(|child| parent(child) == path && *child != "/");
+        names.filter_map(|child| child.rsplit('/').next()).map(str::to_owned).collect()
+    }
+
+    /// Does one operation, of a session if one is given.
+    pub(crate) fn perform(&mut self, operation: Operation, session: u64) -> Reply {
         let id = match &operation {
             Operation::SetData(request) => request.options.as_ref(),
             Operation::Create(request) => request.options.as_ref(),
+            Operation::Delete(request) => request.options.as_ref(),
             _ => None,
         };
-        let name = id.and_then(|options| options.request_id.as_ref()).map(|id| (id.client_id.clone(), id.sequence));
+        let name = id.and_then(|options| options.request_id.as_ref()).map(|id| {
+            // Within a session, that is the client.
+            let client =
+                if id.client_id.is_empty() { session.to_be_bytes().to_vec().into() } else { id.client_id.clone() };
+            (client, id.sequence)
+        });
         if let Some(result) = name.as_ref().and_then(|name| self.results.get(name)) {
             return result.clone();
         }
-        let reply = self.perform_anew(operation);
+        let reply = self.perform_anew(operation, session);
         if let Some(name) = name.filter(|_| !matches!(reply, Reply::Error(_))) {
             self.results.insert(name, reply.clone());
         }
         reply
     }
 
-    fn perform_anew(&mut self, operation: Operation) -> Reply {
+    fn perform_anew(&mut self, operation: Operation, session: u64) -> Reply {
         match operation {
             Operation::Get(request) => match self.znodes.get(&request.path) {
                 Some((data, stat)) => {
@@ -150,12 +192,28 @@ impl World {
                 }
                 None => Reply::Error(error(v1::ErrorReason::NoNode, &request.path)),
             },
-            Operation::Create(request) => {
-                if self.znodes.contains_key(&request.path) {
-                    return Reply::Error(error(v1::ErrorReason::NodeExists, &request.path));
+            Operation::Create(request) => self.create(request, session),
+            Operation::Delete(request) => {
+                if !self.znodes.contains_key(&request.path) {
+                    return Reply::Error(error(v1::ErrorReason::NoNode, &request.path));
                 }
-                let stat = self.set_all(&[&request.path], "");
-                Reply::Create(v1::CreateResponse { header: None, path: request.path, stat: Some(stat) })
+                self.delete_all(&[request.path]);
+                Reply::Delete(v1::DeleteResponse { header: None, deleted: 1 })
+            }
+            Operation::ListChildren(request) => {
+                if request.path != "/" && !self.znodes.contains_key(&request.path) {
+                    return Reply::Error(error(v1::ErrorReason::NoNode, &request.path));
+                }
+                let names = self.children(&request.path).into_iter().filter(|name| *name > request.after);
+                let child = |name: String| {
+                    let (data, stat) = &self.znodes[&format!("{}/{name}", request.path.trim_end_matches('/'))];
+                    v1::Child { name, data: data.clone(), stat: Some(*stat) }
+                };
+                // Short pages, so that nobody takes the first one for all.
+                let mut children: Vec<_> = names.map(child).take(PAGE + 1).collect();
+                let more = children.len() > PAGE;
+                children.truncate(PAGE);
+                Reply::ListChildren(v1::ListChildrenResponse { header: None, children, stat: None, more })
             }
             Operation::SetData(request) => {
                 let text = String::from_utf8(request.data.unwrap_or_default().into()).expect("tests write text");
@@ -177,13 +235,55 @@ impl World {
             }
             Operation::Close(request) => {
                 let id = request.session.map_or(0, |session| session.session_id);
-                if !self.sessions.remove(&id) {
+                if !self.sessions.contains(&id) {
                     return Reply::Error(error(v1::ErrorReason::SessionExpired, ""));
                 }
+                self.end_session(id);
                 Reply::Close(v1::CloseResponse { header: None })
             }
             _ => Reply::Error(error(v1::ErrorReason::Unimplemented, "")),
         }
+    }
+
+    fn create(&mut self, request: v1::CreateRequest, session: u64) -> Reply {
+        let mode = request.mode();
+        let parent = parent(&request.path).to_owned();
+        if !request.create_parents && parent != "/" && !self.znodes.contains_key(&parent) {
+            return Reply::Error(error(v1::ErrorReason::NoParent, &request.path));
+        }
+        let mut path = request.path;
+        if matches!(mode, v1::CreateMode::PersistentSequential | v1::CreateMode::EphemeralSequential) {
+            let number = self.numbered.entry(parent).or_default();
+            path = format!("{path}{number:010}");
+            *number += 1;
+        }
+        if self.znodes.contains_key(&path) {
+            return Reply::Error(error(v1::ErrorReason::NodeExists, &path));
+        }
+        let ephemeral = matches!(mode, v1::CreateMode::Ephemeral | v1::CreateMode::EphemeralSequential);
+        self.zxid += 1;
+        let stat = self.put(0, &path, request.data, if ephemeral { session } else { 0 });
+        self.changed.send_modify(|changes| *changes += 1);
+        Reply::Create(v1::CreateResponse { header: None, path, stat: Some(stat) })
+    }
+}
+
+/// Children of one page.
+const PAGE: usize = 3;
+
+fn parent(path: &str) -> &str {
+    match path.rsplit_once('/') {
+        Some(("", _)) | None => "/",
+        Some((parent, _)) => parent,
+    }
+}
+
+/// Whether a watch of this kind on `path` tells of what happened to `changed`.
+pub(crate) fn concerns(kind: v1::WatchKind, path: &str, changed: &str) -> bool {
+    match kind {
+        v1::WatchKind::Unspecified | v1::WatchKind::Node => changed == path,
+        v1::WatchKind::Children => changed == path || parent(changed) == path,
+        v1::WatchKind::Recursive => path == "/" || changed == path || changed.starts_with(&format!("{path}/")),
     }
 }
 

@@ -52,6 +52,7 @@ impl StreamTree {
     /// See [`Error`].
     pub async fn send(mut self) -> Result<Tree, Error> {
         self.request.options = self.options.to_wire();
+        self.request.path = self.client.root.outside(self.request.path);
         let (connection, mut stream) = self.client.open_tree(self.request, self.options.timeout).await?;
         let first = stream.message().await?.ok_or_else(|| {
             Error::new(Reason::Protocol, "the server ended the stream of a tree before its first znode")
@@ -97,7 +98,8 @@ impl Stream for Tree {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
             if let Some(node) = self.ready.pop_front() {
-                return Poll::Ready(Some(Ok(reply::tree_node(node))));
+                let path = self.client.root.inside(node.path);
+                return Poll::Ready(Some(Ok(reply::tree_node(v1::TreeNode { path, ..node }))));
             }
             if self.ended {
                 return Poll::Ready(None);

@@ -7,6 +7,7 @@ use quorate_proto::v1;
 use v1::watch_item::Item;
 
 use super::event::{Event, WatchEvent};
+use crate::chroot::Chroot;
 use crate::{Error, Reason};
 
 /// The last change told: its txn and its index within it.
@@ -40,6 +41,8 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct Resume {
     request: v1::WatchCreate,
+    /// In which the watch's owner lives.
+    root: Chroot,
     /// Begin again with the present state when the history is gone, instead of ending.
     restart_when_compacted: bool,
     announced: bool,
@@ -59,8 +62,8 @@ pub(super) enum Outcome {
 }
 
 impl Resume {
-    pub(super) fn new(request: v1::WatchCreate, restart_when_compacted: bool) -> Resume {
-        Resume { request, restart_when_compacted, announced: false, phase: Phase::New }
+    pub(super) fn new(request: v1::WatchCreate, root: Chroot, restart_when_compacted: bool) -> Resume {
+        Resume { request, root, restart_when_compacted, announced: false, phase: Phase::New }
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -159,7 +162,11 @@ impl Resume {
             }
             Phase::New | Phase::Ended => return Outcome::Nothing,
         }
-        Outcome::Tell(WatchEvent::Events(events.into_iter().map(Event::from).collect()))
+        let seen = |event: v1::Event| {
+            let event = Event::from(event);
+            Event { path: self.root.inside(event.path), ..event }
+        };
+        Outcome::Tell(WatchEvent::Events(events.into_iter().map(seen).collect()))
     }
 
     fn on_canceled(&mut self, canceled: v1::WatchCanceled) -> Outcome {
@@ -184,7 +191,7 @@ impl Resume {
             reason if reason.is_retryable() => Outcome::Leave,
             _ => {
                 self.phase = Phase::Ended;
-                Outcome::End(Some(error.at_zxid(canceled.compacted_zxid.unwrap_or(0))))
+                Outcome::End(Some(self.root.error(error).at_zxid(canceled.compacted_zxid.unwrap_or(0))))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The state machine of a watch, step by step.
 
 use super::*;
+use crate::chroot::Chroot;
 
 fn created(zxid: u64) -> Item {
     Item::Created(v1::WatchCreated { zxid })
@@ -30,7 +31,7 @@ fn start(resume: &Resume) -> (Option<u64>, Option<u32>, bool) {
 }
 
 fn watch(request: v1::WatchCreate) -> Resume {
-    Resume::new(request, false)
+    Resume::new(request, Chroot::default(), false)
 }
 
 #[test]
@@ -107,7 +108,7 @@ fn a_lost_history_ends_the_watch_or_restarts_it() {
     let mut strict = watch(request.clone());
     let end = strict.on_item(canceled(v1::ErrorReason::Compacted, 0));
     assert!(matches!(end, Outcome::End(Some(error)) if error.reason() == Reason::Compacted));
-    let mut lenient = Resume::new(request, true);
+    let mut lenient = Resume::new(request, Chroot::default(), true);
     assert_eq!(lenient.on_item(canceled(v1::ErrorReason::Compacted, 0)), Outcome::Again(Some(WatchEvent::Reset)));
     assert_eq!(start(&lenient), (None, None, true));
 }
