@@ -18,6 +18,7 @@ mod linearizable;
 mod moved_sessions;
 mod random;
 mod reaping;
+mod recipes;
 mod reconfiguration;
 mod request_ids;
 mod slow_reader;

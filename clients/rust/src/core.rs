@@ -304,7 +304,7 @@ impl Client {
         tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(self.core.out_of_time()))
     }
 
-    fn request_ids(&self) -> Option<&RequestIds> {
+    pub(crate) fn request_ids(&self) -> Option<&RequestIds> {
         match &self.lane {
             Lane::Unary | Lane::Channels(_) => self.core.ids.as_ref(),
             Lane::Session(lane) => lane.request_ids(),

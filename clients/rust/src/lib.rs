@@ -26,6 +26,7 @@
 //!
 //! - [`Client`] makes calls: each is a builder that is awaited.
 //! - [`Session`] is a client whose ephemeral znodes live as long as it does.
+//! - [`recipes`] are what both are for: locks, leaders, queues, caches and so on.
 //! - [`Watch`] is a stream of changes that misses nothing.
 //! - [`Error`] says why, what to do, and whether a write may have taken effect.
 //!
@@ -48,6 +49,7 @@ mod members;
 mod mode;
 pub mod ops;
 mod options;
+pub mod recipes;
 pub mod reply;
 mod request_ids;
 mod seen;
@@ -74,6 +76,6 @@ pub use self::reply::{
     Child, Children, Count, Created, Deleted, Ephemerals, Existence, MultiReadReply, MultiReply, MultiResult,
     ReadResult, Synced, TreeNode, Updated, Znode, ZnodeAcl,
 };
-pub use self::session::{KeptAlive, RawSession, Session, SessionState};
+pub use self::session::{ConnectionState, ConnectionStates, KeptAlive, RawSession, Session, SessionState};
 pub use self::stat::Stat;
 pub use self::watch::{Event, EventKind, Watch, WatchBuilder, WatchEvent, WatchKind, Watches};

@@ -36,6 +36,17 @@ impl RequestIds {
         RequestIds { client_id: Bytes::new(), window: Mutex::default(), room: None }
     }
 
+    /// The newest write's number; 0 before the first.
+    pub(crate) fn newest(&self) -> u64 {
+        let window = self.window.lock();
+        window.acknowledged_through + window.finished.len() as u64
+    }
+
+    /// The write's number up to which all are finished, as every later write tells the server.
+    pub(crate) fn finished_through(&self) -> u64 {
+        self.window.lock().acknowledged_through
+    }
+
     /// A name for the next write, once there is room for it; it counts as finished when the guard is dropped.
     pub(crate) async fn begin(&self) -> Named<'_> {
         if let Some(room) = &self.room {
@@ -127,6 +138,7 @@ mod tests {
         let third = ids.begin().await.to_wire();
         assert_eq!((third.sequence, third.acknowledged_through), (3, 1));
         drop(second);
+        assert_eq!((ids.newest(), ids.finished_through()), (3, 3));
         assert_eq!(ids.begin().await.to_wire().acknowledged_through, 3);
     }
 

@@ -1,12 +1,18 @@
 //! `Session`: keeps ephemeral znodes alive, across broken connections and servers.
 
+mod connection_state;
+mod holder;
+
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_proto::v1;
 use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until};
 
+pub use self::connection_state::{ConnectionState, ConnectionStates};
+pub(crate) use self::holder::Holder;
 use crate::channel::{Attachment, Channel};
 use crate::core::{Answer, Failed, Lane, Request};
 use crate::ops::{WireOperation, WireReply};
@@ -100,8 +106,21 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn open_session(&self, timeout: Duration) -> Result<Session, Error> {
-        let raw = self.open_raw(timeout).await?;
-        Ok(Session::start(self, raw))
+        loop {
+            let asked = Instant::now();
+            let raw = self.open_raw(timeout).await?;
+            if asked.elapsed() < raw.timeout / 3 {
+                return Ok(Session::start(self, raw, asked));
+            }
+            // It took so long that it is not certain how much of its time is left.
+            let asked = Instant::now();
+            match self.keep_alive_once(&raw.credential).await {
+                Ok(_) if asked.elapsed() < raw.timeout => return Ok(Session::start(self, raw, asked)),
+                Err(error) if error.reason() != Reason::SessionExpired => return Err(error),
+                // Nothing is left.
+                Ok(_) | Err(_) => {}
+            }
+        }
     }
 
     /// Opens a session that its caller keeps alive, with [`Client::keep_alive_once`] at least once in its timeout.
@@ -185,16 +204,17 @@ impl SessionLane {
 /// secret that it is the same. It ends when it is closed or dropped.
 #[derive(Debug)]
 pub struct Session {
-    client: Client,
+    holder: Holder,
     raw: RawSession,
-    state: watch::Receiver<SessionState>,
     /// Its loss tells the task that the session is to end; the answer, that it has.
     end: Option<oneshot::Sender<oneshot::Sender<Result<(), Error>>>>,
 }
 
 impl Session {
-    fn start(opener: &Client, raw: RawSession) -> Session {
+    /// It was asked for at `asked`, so that it lives at least its timeout from then.
+    fn start(opener: &Client, raw: RawSession, asked: Instant) -> Session {
         let (sender, state) = watch::channel(SessionState::Connected);
+        let (alive, alive_until) = watch::channel(asked + raw.timeout);
         let attachment = Attachment { credential: raw.credential.to_wire(), state: sender };
         let core = &opener.core;
         let channel = core.new_channel(Some(attachment), OUTSTANDING_MAX.min(core.outstanding_max));
@@ -203,9 +223,10 @@ impl Session {
         let lane = Lane::Session(Arc::new(SessionLane { channel, ids }));
         let client = Client { core: Arc::clone(core), lane, root: opener.root.clone() };
         let (end, ended) = oneshot::channel();
+        let holder = Holder { client, session_id: raw.credential.session_id, state, alive_until };
         // The task ends with the session: when `end` is used or lost, or when the server says that it is over.
-        tokio::spawn(keep_alive(client.clone(), raw.clone(), state.clone(), ended));
-        Session { client, raw, state, end: Some(end) }
+        tokio::spawn(keep_alive(holder.clone(), raw.clone(), alive, ended));
+        Session { holder, raw, end: Some(end) }
     }
 
     /// Its id, which is also the owner in the stat of its ephemeral znodes.
@@ -229,13 +250,46 @@ impl Session {
     /// What it is now.
     #[must_use]
     pub fn state(&self) -> SessionState {
-        *self.state.borrow()
+        *self.holder.state.borrow()
     }
 
     /// What it is, to be followed.
     #[must_use]
     pub fn states(&self) -> watch::Receiver<SessionState> {
-        self.state.clone()
+        self.holder.state.clone()
+    }
+
+    /// Its transitions as Curator's users know them, from the present state to its end; among them that it has to be
+    /// taken for lost because nothing was heard for its timeout.
+    /// ```no_run
+    /// # async fn example(session: &quorate_client::Session) {
+    /// use futures_util::StreamExt as _;
+    /// use quorate_client::ConnectionState;
+    ///
+    /// let mut states = session.connection_states();
+    /// while let Some(state) = states.next().await {
+    ///     match state {
+    ///         ConnectionState::Connected | ConnectionState::Reconnected => println!("go on"),
+    ///         ConnectionState::Suspended => println!("be careful"),
+    ///         ConnectionState::Lost => println!("stop"),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn connection_states(&self) -> ConnectionStates {
+        ConnectionStates::follow(self.holder.state.clone(), self.holder.alive_until.clone())
+    }
+
+    /// Returns when the session has ended, or has to be taken for that because nothing was heard for its timeout; with the
+    /// reason.
+    pub async fn lost(&self) -> Error {
+        self.holder.lost().await
+    }
+
+    /// For those who hold something in its name.
+    pub(crate) fn holder(&self) -> Holder {
+        self.holder.clone()
     }
 
     /// Ends it: its ephemeral znodes are gone when this returns.
@@ -257,31 +311,37 @@ impl Deref for Session {
     type Target = Client;
 
     fn deref(&self) -> &Client {
-        &self.client
+        &self.holder.client
     }
 }
 
 /// Keeps a session alive until it ends or is to end; closes it in the latter case.
 async fn keep_alive(
-    client: Client,
+    holder: Holder,
     raw: RawSession,
-    mut state: watch::Receiver<SessionState>,
+    alive: watch::Sender<Instant>,
     mut end: oneshot::Receiver<oneshot::Sender<Result<(), Error>>>,
 ) {
     // A third of the timeout leaves time for a second attempt and for a connection that breaks in between.
     let interval = raw.timeout / 3;
+    let Holder { client, mut state, .. } = holder;
     let Lane::Session(lane) = &client.lane else { return };
     let touching = async {
         loop {
+            let began = Instant::now();
             let touch = WireOperation::KeepAlive(v1::KeepAliveRequest { session: None });
             let options = CallOptions { timeout: Some(interval), ..CallOptions::default() };
-            // A failure for want of a connection has already waited; the next attempt goes out with the first message.
             match client.execute(touch, false, options).await.map(|answer| answer.reply) {
-                Ok(WireReply::KeepAlive(kept)) => lane.found(SessionState::from_wire(kept.state())),
+                Ok(WireReply::KeepAlive(kept)) => match SessionState::from_wire(kept.state()) {
+                    // The ensemble has heard of it after this began.
+                    SessionState::Connected => drop(alive.send_replace(began + raw.timeout)),
+                    state => lane.found(state),
+                },
                 Ok(_) => {}
                 Err(error) => SessionState::from_end(error.reason()).into_iter().for_each(|state| lane.found(state)),
             }
-            tokio::time::sleep(interval).await;
+            // One that has waited in vain for a connection has waited long enough.
+            sleep_until(began + interval).await;
         }
     };
     let asked = tokio::select! {

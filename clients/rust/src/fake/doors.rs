@@ -1,5 +1,6 @@
 //! The fake server's services.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, BoxStream};
@@ -19,6 +20,9 @@ use v1::znode_service_server::ZnodeService;
 
 use super::Door;
 use super::world::{Fault, WatchFault, concerns, error};
+
+/// How late something is done that got stuck on its way.
+const LATE: Duration = Duration::from_secs(4);
 
 type Answers<T> = BoxStream<'static, Result<T, Status>>;
 
@@ -41,6 +45,15 @@ impl Door {
             }
         };
         if fault == Fault::CutBefore {
+            self.cut().await;
+        }
+        if fault == Fault::CutLate {
+            let world = Arc::clone(&self.world);
+            tokio::spawn(async move {
+                tokio::time::sleep(LATE).await;
+                let operations = message.operations.into_iter().filter_map(|operation| operation.operation);
+                operations.for_each(|operation| drop(world.lock().perform(operation, session)));
+            });
             self.cut().await;
         }
         if fault == Fault::Silence {

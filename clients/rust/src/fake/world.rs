@@ -19,6 +19,8 @@ pub(crate) enum Fault {
     CutBefore,
     /// Everything is done, then the connection is cut before it is answered.
     CutAfter,
+    /// The connection is cut, and everything is done some seconds later.
+    CutLate,
     /// Nothing is done and nothing is answered.
     Silence,
     /// Everything is refused.
@@ -30,6 +32,8 @@ pub(crate) struct World {
     pub(crate) znodes: BTreeMap<String, (Option<Bytes>, v1::Stat)>,
     /// Results of writes with a name.
     pub(crate) results: HashMap<(Bytes, u64), Reply>,
+    /// Up to where clients have acknowledged results, by writes that took effect.
+    pub(crate) acknowledged: HashMap<Bytes, u64>,
     /// Live sessions.
     pub(crate) sessions: HashSet<u64>,
     /// Sequential children made so far, by parent.
@@ -68,6 +72,7 @@ impl Default for World {
             zxid: 1 << 32,
             znodes: BTreeMap::new(),
             results: HashMap::new(),
+            acknowledged: HashMap::new(),
             sessions: HashSet::new(),
             numbered: HashMap::new(),
             opened: 0,
@@ -168,18 +173,24 @@ impl World {
             Operation::Delete(request) => request.options.as_ref(),
             _ => None,
         };
-        let name = id.and_then(|options| options.request_id.as_ref()).map(|id| {
+        let name = id.and_then(|options| options.request_id.clone()).map(|id| {
             // Within a session, that is the client.
             let client =
-                if id.client_id.is_empty() { session.to_be_bytes().to_vec().into() } else { id.client_id.clone() };
-            (client, id.sequence)
+                if id.client_id.is_empty() { Bytes::copy_from_slice(&session.to_be_bytes()) } else { id.client_id };
+            (client, id.sequence, id.acknowledged_through)
         });
-        if let Some(result) = name.as_ref().and_then(|name| self.results.get(name)) {
+        let Some((client, sequence, through)) = name else { return self.perform_anew(operation, session) };
+        if let Some(result) = self.results.get(&(client.clone(), sequence)) {
             return result.clone();
         }
+        if self.acknowledged.get(&client).is_some_and(|through| sequence <= *through) {
+            return Reply::Error(error(v1::ErrorReason::RequestIdForgotten, ""));
+        }
         let reply = self.perform_anew(operation, session);
-        if let Some(name) = name.filter(|_| !matches!(reply, Reply::Error(_))) {
-            self.results.insert(name, reply.clone());
+        if !matches!(reply, Reply::Error(_)) {
+            self.results.insert((client.clone(), sequence), reply.clone());
+            let known = self.acknowledged.entry(client).or_default();
+            *known = through.max(*known);
         }
         reply
     }

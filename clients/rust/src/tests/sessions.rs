@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use quorate_proto::v1;
 use v1::channel_operation::Operation;
 
 use crate::fake::{Fake, Fault};
-use crate::{Access, Reason, SessionState};
+use crate::{Access, ConnectionState, Reason, SessionState};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -29,6 +30,20 @@ async fn a_session_keeps_itself_alive_and_ends_when_it_is_closed() {
     session.close().await.expect("closed");
     assert!(fake.world.lock().sessions.is_empty());
     assert_eq!(*states.borrow_and_update(), SessionState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_took_long_to_be_opened_can_be_relied_on_nevertheless() {
+    let fake = Fake::default();
+    let client = fake.client();
+    fake.world.lock().down.extend([1, 2]);
+    let coming_up = async {
+        tokio::time::sleep(2 * TIMEOUT).await;
+        fake.world.lock().down.clear();
+    };
+    let (session, ()) = tokio::join!(client.open_session(TIMEOUT), coming_up);
+    let mut states = session.expect("opened").connection_states();
+    assert_eq!(states.next().await, Some(ConnectionState::Connected));
 }
 
 #[tokio::test]
