@@ -19,6 +19,10 @@ impl Backoff {
     pub(crate) const UNAVAILABLE: Backoff =
         Backoff { base: Duration::from_millis(20), cap: Duration::from_millis(500) };
 
+    /// Before a change that another one has overtaken is made again: about as long as a write takes, so that all but one of
+    /// those who want to change the same are out of its way.
+    pub(crate) const CONTENTION: Backoff = Backoff { base: Duration::from_millis(1), cap: Duration::from_millis(100) };
+
     /// The longest wait after so many failures.
     fn bound(self, failures: u32) -> Duration {
         self.base.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX)).min(self.cap)

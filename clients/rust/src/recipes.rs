@@ -12,6 +12,7 @@
 //! - A server that dies, or the leader, is no event for them.
 //! - Nobody waits for more than one znode, if there is any other way, so that no change wakes a herd.
 
+mod atomic;
 mod barrier;
 mod double_barrier;
 mod fence;
@@ -20,15 +21,19 @@ mod leader_elector;
 mod leader_latch;
 mod line;
 mod lock;
+mod locking_queue;
 mod names;
 mod patience;
+mod queue;
 mod reentrant_lock;
 mod rw_lock;
 mod semaphore;
 mod task;
 #[cfg(test)]
 mod tests;
+mod value;
 
+pub use self::atomic::{Atomic, Counter, Versioned};
 pub use self::barrier::Barrier;
 pub use self::double_barrier::{DoubleBarrier, Inside};
 pub use self::fence::Fence;
@@ -37,6 +42,9 @@ pub use self::leader_elector::LeaderElector;
 pub use self::leader_latch::{LeaderLatch, Leadership};
 pub use self::line::Standing;
 pub use self::lock::Lock;
+pub use self::locking_queue::{LockingQueue, Taken};
+pub use self::queue::Queue;
 pub use self::reentrant_lock::{ReentrantLock, SharedGuard};
 pub use self::rw_lock::RwLock;
 pub use self::semaphore::Semaphore;
+pub use self::value::Value;

@@ -3,6 +3,7 @@
 mod barriers;
 mod elections;
 mod locks;
+mod queues;
 mod standing_still;
 
 use std::time::Duration;

@@ -45,6 +45,21 @@ where
     }
 }
 
+/// Likewise, for a write that must not be made again once it may have been made.
+pub(super) async fn persist_undoubted<T, C>(mut call: impl FnMut() -> C) -> Result<T, Error>
+where
+    C: Future<Output = Result<T, Error>>,
+{
+    let mut patience = Patience::default();
+    loop {
+        match call().await {
+            Ok(done) => return Ok(done),
+            Err(error) if error.maybe_applied() => return Err(error),
+            Err(error) => patience.again(error).await?,
+        }
+    }
+}
+
 /// A path below another one.
 pub(super) fn below(parent: &str, name: &str) -> String {
     if parent == "/" { format!("/{name}") } else { format!("{parent}/{name}") }
@@ -130,7 +145,7 @@ pub(super) async fn ensure_directory(client: &Client, path: &str) -> Result<(), 
 ///
 /// # Errors
 /// Why it has ended; one that just ends has lost its connection.
-async fn told(watch: &mut Watch) -> Result<WatchEvent, Error> {
+pub(super) async fn told(watch: &mut Watch) -> Result<WatchEvent, Error> {
     match watch.next().await {
         Some(told) => told,
         None => Err(Error::new(Reason::ConnectionLost, "the watch has ended")),
