@@ -4,6 +4,7 @@ mod barriers;
 mod elections;
 mod locks;
 mod queues;
+mod shared;
 mod standing_still;
 
 use std::time::Duration;
