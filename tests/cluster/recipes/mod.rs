@@ -3,6 +3,7 @@
 mod barriers;
 mod elections;
 mod locks;
+mod parts;
 mod queues;
 mod shared;
 mod standing_still;
