@@ -97,6 +97,7 @@ impl UnaryDoor {
             path: messages::path(asked.arguments),
             with_data: messages::flag(asked.arguments, "with_data"),
             with_acl: messages::flag(asked.arguments, "with_acl"),
+            depth_max: messages::number(asked.arguments, "depth").map(|depth| depth as u32),
             options: asked.options(self.cluster_id),
         };
         let mut znodes = ZnodeServiceClient::new(self.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);

@@ -194,8 +194,8 @@ impl Replica {
             Op::AttachSession { .. } => self.listen(outbox, session),
             Op::Touch => self.touched(session),
             Op::Watch(op) => return self.watch(outbox, tag, &request.caller, &op, now, out),
-            Op::StreamTree { path, with_data } => {
-                match self.watches.stream_tree(&mut self.tree, outbox, tag, &request.caller, &path, with_data) {
+            Op::StreamTree(wanted) => {
+                match self.watches.stream_tree(&mut self.tree, outbox, tag, &request.caller, &wanted) {
                     // The reply comes after the last znode, emitted by the stream itself.
                     Ok(()) => return None,
                     Err(error) => Err(error),

@@ -481,7 +481,7 @@ impl Replica {
         } else if matches!(request.op, Op::Members | Op::TransferLeadership { .. }) {
             lane.expect(tag);
             self.administer(outbox, tag, request, now, out);
-        } else if matches!(request.op, Op::StreamTree { .. }) {
+        } else if matches!(request.op, Op::StreamTree(_)) {
             // A stream ends when it ends, and says so itself: nothing waits in line behind it.
             self.local(outbox, tag, request, now, out);
         } else if lane.is_idle() {
@@ -574,7 +574,7 @@ fn is_write(op: &Op) -> bool {
         | Op::AttachSession { .. }
         | Op::Touch
         | Op::Watch(_)
-        | Op::StreamTree { .. }
+        | Op::StreamTree(_)
         | Op::Snapshot
         | Op::Status
         | Op::Members

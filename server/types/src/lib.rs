@@ -46,8 +46,8 @@ pub use mode::{CreateMode, NodeKind};
 pub use path::Path;
 pub use reply::{Child, Reply, Response, Role, Status, TreeNode};
 pub use request::{
-    ChangeFilter, Consistency, Op, Precondition, ReadOp, Request, RequestId, Resume, StreamWatch, WatchClass, WatchOp,
-    WatchScope, WriteOp,
+    ChangeFilter, Consistency, Op, Precondition, ReadOp, Request, RequestId, Resume, StreamTree, StreamWatch,
+    WatchClass, WatchOp, WatchScope, WriteOp,
 };
 pub use restore::Restore;
 pub use stat::Stat;

@@ -114,12 +114,7 @@ pub enum Op {
     /// Begins, ends or asks after watches of this outbox.
     Watch(WatchOp),
     /// Streams a znode and everything below it as of one zxid, parents first; the reply comes last.
-    StreamTree {
-        /// The top.
-        path: Path,
-        /// With each znode's data.
-        with_data: bool,
-    },
+    StreamTree(StreamTree),
     /// Waits until a snapshot on this server's disk holds everything that was applied here when the request was looked at.
     Snapshot,
     /// A step in replacing the whole state by that of a backup.
@@ -353,6 +348,17 @@ pub struct StreamWatch {
     pub exclude: ChangeFilter,
     /// A progress marker at least this often when nothing else is sent, in milliseconds; 0 for the server's default.
     pub progress_ms: u32,
+}
+
+/// A tree that is to be streamed, as a client asks for it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamTree {
+    /// The top.
+    pub path: Path,
+    /// With each znode's data.
+    pub with_data: bool,
+    /// Nothing that lies more levels below the top; `u32::MAX` for everything.
+    pub depth_max: u32,
 }
 
 /// Where a resumed watch goes on: strictly after the change `(zxid, index)`.

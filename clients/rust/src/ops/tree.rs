@@ -40,6 +40,12 @@ impl StreamTree {
         self
     }
 
+    /// Nothing that lies more levels below the top: 0 for the top alone, 1 for its children, too. Default: everything.
+    pub fn depth_max(mut self, levels: u32) -> Self {
+        self.request.depth_max = Some(levels);
+        self
+    }
+
     /// All options at once. The time limit is for the beginning of the stream.
     pub fn options(mut self, options: CallOptions) -> Self {
         self.options = options;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use quorate_types::{
     Caller, Consistency, CreateMode, Path, Precondition, ReadOp, Reply, SessionSecret, WatchOp, WatchScope, WriteOp,
 };
-use quorate_types::{SessionId, StreamWatch, WatchId};
+use quorate_types::{SessionId, StreamTree, StreamWatch, WatchId};
 use quorate_zab::Promise;
 
 use super::*;
@@ -159,6 +159,10 @@ fn delete(at: &str) -> Op {
     Op::Write(WriteOp::Delete { path: path(at), precondition: Precondition::None })
 }
 
+fn stream(at: &str) -> Op {
+    Op::StreamTree(StreamTree { path: path(at), with_data: true, depth_max: u32::MAX })
+}
+
 fn get(at: &str) -> Op {
     Op::Read { op: ReadOp::Get { path: path(at) }, watch: false }
 }
@@ -218,9 +222,9 @@ fn an_error_that_rests_on_a_pending_write_waits_for_it() {
 fn nothing_waits_in_line_behind_a_streamed_tree() {
     let mut server = Server::new();
     server.open(1, Order::Fifo);
-    server.op(1, 1, Op::StreamTree { path: Path::root(), with_data: true });
+    server.op(1, 1, stream("/"));
     server.op(1, 2, get("/"));
-    server.op(1, 3, Op::StreamTree { path: path("/nothing"), with_data: true });
+    server.op(1, 3, stream("/nothing"));
     server.step(Input::Client(ClientInput::Ready { outbox: OutboxId(1) }));
     let mut replies = server.replies();
     replies.sort_unstable_by_key(|(tag, _)| *tag);

@@ -51,7 +51,7 @@ impl Job {
     pub(super) fn begin(&mut self, tree: &mut Tree, then: Position) {
         let path = match &self.what {
             What::Initial(initial) => &*initial.key.path,
-            What::Tree(stream) => &*stream.path,
+            What::Tree(stream) => stream.wanted.path.as_str(),
         };
         self.open = Some(Open { traversal: Traversal::open(tree, path), then });
     }

@@ -21,12 +21,13 @@
 //! what is emitted never depends on the order of a hash map.
 
 use alloc::collections::{BTreeSet, VecDeque};
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use quorate_tree::Tree;
-use quorate_types::{Caller, Change, Code, Error, Now, OutboxId, Path, ReadOp, Response, Tag, WatchId, WatchOp, Zxid};
+use quorate_types::{
+    Caller, Change, Code, Error, Now, OutboxId, ReadOp, Response, StreamTree, Tag, WatchId, WatchOp, Zxid,
+};
 
 use crate::history::{Changes, History};
 use crate::{Effects, Map, limits};
@@ -196,19 +197,18 @@ impl Watches {
         outbox: OutboxId,
         tag: Tag,
         caller: &Arc<Caller>,
-        path: &Path,
-        with_data: bool,
+        wanted: &StreamTree,
     ) -> Result<(), Error> {
-        if tree.stat(path.as_str()).is_none() {
-            return Err(Error::at(Code::NoNode, path.as_str(), "there is no such znode to stream"));
+        let path = wanted.path.as_str();
+        if tree.stat(path).is_none() {
+            return Err(Error::at(Code::NoNode, path, "there is no such znode to stream"));
         }
         let views_max = self.config.views_max;
         let streams = self.streams_of(outbox);
         if streams.tree_count() >= views_max {
             return Err(Error::new(Code::Throttled, "this connection streams too many trees at the same time"));
         }
-        let (path, caller) = (String::from(path.as_str()), Arc::clone(caller));
-        streams.add_job(What::Tree(TreeStream { tag, path, caller, with_data, has_top: false }));
+        streams.add_job(What::Tree(TreeStream::new(tag, Arc::clone(caller), wanted)));
         self.queue(outbox);
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use quorate_proto::v1;
 use quorate_types::limits::{CHILDREN_PAGE_MAX, MULTI_OPS_MAX};
-use quorate_types::{Code, Op, ReadOp};
+use quorate_types::{Code, Op, ReadOp, StreamTree};
 
 use super::{Asked, Refusal, no_options, path};
 
@@ -46,8 +46,9 @@ pub(in crate::grpc) fn sync(request: v1::SyncRequest) -> Result<Asked, Refusal> 
 
 /// See `ZnodeService.StreamTree`.
 pub(in crate::grpc) fn stream_tree(request: v1::StreamTreeRequest) -> Result<Asked, Refusal> {
-    let v1::StreamTreeRequest { path: at, with_data, with_acl: _, options } = request;
-    Ok(Asked { op: Op::StreamTree { path: path("path", at)?, with_data }, options })
+    let v1::StreamTreeRequest { path: at, with_data, with_acl: _, depth_max, options } = request;
+    let wanted = StreamTree { path: path("path", at)?, with_data, depth_max: depth_max.unwrap_or(u32::MAX) };
+    Ok(Asked { op: Op::StreamTree(wanted), options })
 }
 
 /// See `ZnodeService.MultiRead`.

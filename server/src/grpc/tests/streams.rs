@@ -197,7 +197,7 @@ async fn a_tree_is_streamed_in_parts_with_acls_only_if_asked() {
     for with_acl in [false, true] {
         let (mut script, client) = Script::connected().await;
         let mut znodes = ZnodeServiceClient::new(client);
-        let request = v1::StreamTreeRequest { path: "/a".into(), with_data: true, with_acl, options: None };
+        let request = v1::StreamTreeRequest { path: "/a".into(), with_data: true, with_acl, ..Default::default() };
         let (responses, (peer, _)) = tokio::join!(znodes.stream_tree(request), script.opened());
         let mut responses = responses.unwrap().into_inner();
         let batch = script.batch().await;

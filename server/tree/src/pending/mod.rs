@@ -255,7 +255,7 @@ impl Pending {
             | Op::AttachSession { .. }
             | Op::Touch
             | Op::Watch(_)
-            | Op::StreamTree { .. }
+            | Op::StreamTree(_)
             | Op::Snapshot
             | Op::Status
             | Op::Members

@@ -138,7 +138,7 @@ fn put_op(out: &mut Vec<u8>, op: &Op) {
         | Op::AttachSession { .. }
         | Op::Touch
         | Op::Watch(_)
-        | Op::StreamTree { .. }
+        | Op::StreamTree(_)
         | Op::Snapshot
         | Op::Status => panic!("{op:?} is nobody else's concern"),
     }

@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use quorate_types::{Acl, StreamWatch, WatchScope};
+use quorate_types::{Acl, StreamTree, StreamWatch, WatchScope};
 
 use super::super::*;
 use super::world::{World, anyone, create, create_with, path, spec};
@@ -28,7 +28,8 @@ fn watches_and_streamed_trees_end_with_the_state_that_they_show() {
     let initial = |id| StreamWatch { send_initial: true, with_data: true, ..spec(id, Recursive, "/t") };
     world.begin(2, &anyone(), &initial(3));
     let streamed = (OutboxId(3), Tag(9));
-    world.watches.stream_tree(&mut world.tree, streamed.0, streamed.1, &anyone(), &path("/t"), true).unwrap();
+    let wanted = StreamTree { path: path("/t"), with_data: true, depth_max: u32::MAX };
+    world.watches.stream_tree(&mut world.tree, streamed.0, streamed.1, &anyone(), &wanted).unwrap();
     while world.work() {}
     world.take();
     assert!(world.tree.view_count() > 0);

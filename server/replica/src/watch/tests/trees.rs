@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use quorate_types::{Acl, StreamWatch, WatchScope};
+use quorate_types::{Acl, StreamTree, StreamWatch, WatchScope};
 
 use super::super::*;
 use super::world::{World, anyone, create, create_with, only, path, set, spec, user};
@@ -30,7 +30,18 @@ fn initial(id: u64, scope: WatchScope, path: &str) -> StreamWatch {
 }
 
 fn stream(world: &mut World, outbox: u64, tag: u64, caller: &Arc<Caller>, at: &str) -> Result<(), Error> {
-    world.watches.stream_tree(&mut world.tree, OutboxId(outbox), Tag(tag), caller, &path(at), true)
+    stream_to(world, outbox, tag, caller, (at, u32::MAX))
+}
+
+fn stream_to(
+    world: &mut World,
+    outbox: u64,
+    tag: u64,
+    caller: &Arc<Caller>,
+    (at, depth_max): (&str, u32),
+) -> Result<(), Error> {
+    let wanted = StreamTree { path: path(at), with_data: true, depth_max };
+    world.watches.stream_tree(&mut world.tree, OutboxId(outbox), Tag(tag), caller, &wanted)
 }
 
 #[test]
@@ -146,6 +157,25 @@ fn what_is_streamed_waits_until_it_is_read() {
     check(&["1: w7 told@1 +/t/2=a"]);
     check(&["1: w7 synced@1"]);
     check(&[]);
+}
+
+#[test]
+fn what_lies_deeper_than_is_wanted_is_not_visited() {
+    // What is visited in one slice is told together.
+    let config = WatchConfig { slice_items: 8, ..WatchConfig::default() };
+    let mut world = world(2, config);
+    world.txn(&(0..500).map(|at| create(&format!("/t/0/{at:03}"))).collect::<Vec<_>>());
+    world.txn(&[create("/t/1/x"), create("/t/1/x/y")]);
+    let mut check = |at: &str, depth_max, expected: &str| {
+        stream_to(&mut world, 1, 5, &anyone(), (at, depth_max)).unwrap();
+        while world.work() {}
+        assert_eq!(world.told(), [format!("1: t5@3 {expected}"), String::from("1: t5@3 end")], "{at} {depth_max}");
+    };
+    check("/t", 0, "/t");
+    check("/t", 1, "/t /t/0=a /t/1=a");
+    check("/t/1", 1, "/t/1=a /t/1/x");
+    check("/t/1", 2, "/t/1=a /t/1/x /t/1/x/y");
+    check("/t/1", u32::MAX, "/t/1=a /t/1/x /t/1/x/y");
 }
 
 #[test]

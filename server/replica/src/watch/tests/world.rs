@@ -9,8 +9,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use quorate_types::txn::Shape;
 use quorate_types::{
-    Acl, AclEntry, ChangeKind, Event, Identity, NodeKind, Perms, Route, SessionId, Stat, StreamWatch, Txn, TxnBody,
-    TxnOp, WatchScope,
+    Acl, AclEntry, ChangeKind, Event, Identity, NodeKind, Path, Perms, Route, SessionId, Stat, StreamWatch, Txn,
+    TxnBody, TxnOp, WatchScope,
 };
 
 use super::super::*;
