@@ -27,7 +27,8 @@ pub struct Config {
     pub body_timeout: Duration,
     /// Requests that are being answered at one time; more are refused with THROTTLED.
     pub requests_max: usize,
-    /// Event streams that are open at one time; more are refused with THROTTLED. Each holds its watches' buffers.
+    /// Event streams and streamed trees that are open at one time; more are refused with THROTTLED. Each holds its
+    /// buffers.
     pub event_streams_max: usize,
     /// Watches of one event stream: the length of its event ids grows with them.
     pub stream_watches_max: usize,

@@ -3,10 +3,12 @@
 //! A tag is built on the mzxid: unlike a version, it never returns when a znode is deleted and created again. The
 //! raw representation is the data alone, so its tag is the mzxid alone; the envelope also shows the stat, which
 //! changes with the znode's children and ACL, so its tag names their txn and version, too. A condition on a write is
-//! about the data: the leader compares the mzxid that either tag begins with.
+//! about the data: the leader compares the mzxid that either tag begins with. An ACL has tags of its own.
 
 use bytes::BufMut;
-use http::header::{HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
+use http::header::{HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
+
+use quorate_client::Stat;
 
 use crate::hex::{Hex, write_signed};
 
@@ -48,12 +50,7 @@ impl Tagged {
     pub(crate) fn is_known(self, form: Form, headers: &HeaderMap) -> bool {
         let mut current = Vec::with_capacity(48);
         self.write(form, &mut current);
-        match Tags::read(headers, &IF_NONE_MATCH) {
-            Some(Tags::Any) => true,
-            // The comparison is the weak one: a cache may hand tags back weakened.
-            Some(Tags::List(tags)) => tags.iter().any(|tag| tag.opaque.as_bytes() == &current[1..current.len() - 1]),
-            None | Some(Tags::Malformed) => false,
-        }
+        is_known(&current[1..current.len() - 1], headers)
     }
 
     /// Whether `If-Match`, if there is one, allows a read: 412 if not.
@@ -66,6 +63,93 @@ impl Tagged {
                 tags.iter().any(|tag| !tag.weak && tag.opaque.as_bytes() == &current[1..current.len() - 1])
             }
             Some(Tags::Malformed) => false,
+        }
+    }
+}
+
+/// Whether `If-None-Match` names the tag with this text.
+fn is_known(current: &[u8], headers: &HeaderMap) -> bool {
+    match Tags::read(headers, &IF_NONE_MATCH) {
+        Some(Tags::Any) => true,
+        // The comparison is the weak one: a cache may hand tags back weakened.
+        Some(Tags::List(tags)) => tags.iter().any(|tag| tag.opaque.as_bytes() == current),
+        None | Some(Tags::Malformed) => false,
+    }
+}
+
+/// What the tag of an ACL is made of: whose it is, and how often it was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AclTag {
+    /// The txn that created the znode.
+    czxid: u64,
+    /// Changes of its ACL.
+    aversion: i32,
+}
+
+impl AclTag {
+    /// How the text of every such tag begins: none of a znode's does.
+    const MARK: &str = "acl-";
+
+    /// The tag, quotes included.
+    pub(crate) fn header(self) -> HeaderValue {
+        HeaderValue::try_from(format!("\"{}\"", self.text())).expect("digits and letters are visible ASCII")
+    }
+
+    /// Whether `If-None-Match` says that the caller has this ACL already: 304.
+    pub(crate) fn is_known(self, headers: &HeaderMap) -> bool {
+        is_known(self.text().as_bytes(), headers)
+    }
+
+    fn text(self) -> String {
+        format!("{}{}-{}", AclTag::MARK, Hex(self.czxid), self.aversion)
+    }
+
+    /// The aversion in the text of such a tag.
+    fn aversion_in(text: &str) -> Option<i32> {
+        let (czxid, aversion) = text.strip_prefix(AclTag::MARK)?.split_once('-')?;
+        Hex::parse(czxid).and(aversion.parse().ok())
+    }
+}
+
+impl From<&Stat> for AclTag {
+    fn from(stat: &Stat) -> AclTag {
+        AclTag { czxid: stat.czxid, aversion: stat.aversion }
+    }
+}
+
+/// What has to hold of a znode for its ACL to be replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AclCondition {
+    /// Nothing.
+    None,
+    /// `If-Match: *`: that it exists, as it has to anyway.
+    Exists,
+    /// `If-Match: "<tag>"` or `?aversion=`: that its ACL was changed so many times.
+    Aversion(i32),
+    /// `If-Match` with tags that no ACL ever has.
+    Never,
+}
+
+impl AclCondition {
+    /// The one condition of a write, from its headers and its `?aversion=`.
+    pub(crate) fn of_write(headers: &HeaderMap, aversion: Option<i32>) -> Result<AclCondition, BadCondition> {
+        if headers.contains_key(IF_NONE_MATCH) {
+            return Err(BadCondition("the ACL of what does not exist cannot be replaced: use If-Match or aversion"));
+        }
+        match (Tags::read(headers, &IF_MATCH), aversion) {
+            (None, None) => Ok(AclCondition::None),
+            (None, Some(aversion)) => Ok(AclCondition::Aversion(aversion)),
+            (Some(_), Some(_)) => Err(BadCondition("name one condition: If-Match or aversion")),
+            (Some(Tags::Any), None) => Ok(AclCondition::Exists),
+            (Some(Tags::Malformed), None) => Err(BadCondition("If-Match is neither '*' nor a list of entity tags")),
+            (Some(Tags::List(tags)), None) => {
+                let mut known = tags.iter().filter(|tag| !tag.weak).filter_map(|tag| AclTag::aversion_in(tag.opaque));
+                let Some(first) = known.next() else { return Ok(AclCondition::Never) };
+                if known.any(|other| other != first) {
+                    return Err(BadCondition("If-Match of a write takes one entity tag"));
+                }
+                Ok(AclCondition::Aversion(first))
+            }
         }
     }
 }
@@ -221,6 +305,34 @@ mod tests {
         assert!(!STAT.is_known(Form::Raw, &HeaderMap::new()));
         let lines = headers(&[(IF_NONE_MATCH, r#""x""#), (IF_NONE_MATCH, r#""0x100000002""#)]);
         assert!(STAT.is_known(Form::Raw, &lines));
+    }
+
+    #[test]
+    fn an_acl_has_tags_of_its_own() {
+        let tag = AclTag { czxid: 0x1_0000_0002, aversion: 3 };
+        assert_eq!(tag.header(), r#""acl-0x100000002-3""#);
+        let known = |value: &'static str| tag.is_known(&headers(&[(IF_NONE_MATCH, value)]));
+        assert!(known(r#""acl-0x100000002-3""#) && known(r#"W/"acl-0x100000002-3""#) && known("*"));
+        // Created again, it may have another ACL of the same version.
+        assert!(!known(r#""acl-0x100000003-3""#) && !known(r#""acl-0x100000002-4""#) && !known(r#""0x100000002""#));
+    }
+
+    #[test]
+    fn an_acl_is_replaced_under_one_condition() {
+        let check = |lines: &[(HeaderName, &'static str)], aversion, expected| {
+            assert_eq!(AclCondition::of_write(&headers(lines), aversion).ok(), expected, "{lines:?} {aversion:?}");
+        };
+        check(&[], None, Some(AclCondition::None));
+        check(&[], Some(-1), Some(AclCondition::Aversion(-1)));
+        check(&[(IF_MATCH, "*")], None, Some(AclCondition::Exists));
+        check(&[(IF_MATCH, r#""acl-0x2-3""#)], None, Some(AclCondition::Aversion(3)));
+        check(&[(IF_MATCH, r#""acl-0x2--7", "foreign""#)], None, Some(AclCondition::Aversion(-7)));
+        check(&[(IF_MATCH, r#""0x100000002""#)], None, Some(AclCondition::Never));
+        check(&[(IF_MATCH, r#"W/"acl-0x2-3""#)], None, Some(AclCondition::Never));
+        check(&[(IF_MATCH, r#""acl-0x2-3", "acl-0x2-4""#)], None, None);
+        check(&[(IF_MATCH, r#""acl-0x2-3""#)], Some(3), None);
+        check(&[(IF_MATCH, "acl")], None, None);
+        check(&[(IF_NONE_MATCH, "*")], None, None);
     }
 
     #[test]

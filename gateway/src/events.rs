@@ -1,30 +1,19 @@
-//! `EventStream`: what watches tell, as server-sent events, from which every reader can go on where it was cut off.
+//! `Frames`: what watches tell, put into words, from which every reader can go on where it was cut off.
 //!
 //! Each event is encoded once, into the one buffer of its stream; all that is ready at one time leaves in one piece.
 //! An event of the initial state has no id: whoever is cut off within it has to begin again, and does.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http_body::{Body, Frame};
-use quorate_client::{Event, EventKind, WatchEvent, WatchKind, Watches};
+use quorate_client::{Event, EventKind, WatchEvent, WatchKind};
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_util::sync::WaitForCancellationFutureOwned;
 use utoipa::ToSchema;
 
-use crate::gateway::Gateway;
 use crate::hex::Hex;
 use crate::metrics::Metrics;
 use crate::position::Position;
 use crate::problem::Problem;
-use crate::readers::Reader;
 use crate::representation::{Encoding, StatDocument, data_text};
 
 /// A piece that has grown so large leaves, even if more is ready: other connections want their turn.
@@ -32,7 +21,40 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// How long a browser waits before it connects again.
 const RETRY: &[u8] = b"retry: 1000\n\n";
-const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
+
+/// How a document begins.
+const DOCUMENT_HEAD: &[u8] = br#"{"events":["#;
+
+/// The form in which a reader is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Server-sent events (WHATWG HTML, section 9.2).
+    EventStream,
+    /// A JSON document in each line.
+    Lines,
+    /// One JSON document with what there is to tell at one time.
+    Document,
+}
+
+impl Format {
+    /// Before everything else.
+    fn head(self) -> &'static [u8] {
+        match self {
+            Format::EventStream => RETRY,
+            Format::Lines => b"",
+            Format::Document => DOCUMENT_HEAD,
+        }
+    }
+
+    /// Shows that the stream lives, and means nothing. Stands between events.
+    pub(crate) fn keep_alive(self) -> Bytes {
+        Bytes::from_static(match self {
+            Format::EventStream => b": keep-alive\n\n",
+            Format::Lines => b"{\"type\":\"keep-alive\"}\n",
+            Format::Document => b" ",
+        })
+    }
+}
 
 /// One watch of a stream.
 #[derive(Clone, Debug)]
@@ -47,7 +69,7 @@ pub(crate) struct Watched {
     pub(crate) initial: bool,
 }
 
-/// An event, as the `data` of a server-sent event.
+/// An event, as the `data` of a server-sent event, or as a line.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Event)]
 pub(crate) struct EventDocument<'a> {
@@ -55,6 +77,10 @@ pub(crate) struct EventDocument<'a> {
     #[serde(rename = "type")]
     #[schema(example = "changed")]
     kind: &'static str,
+    /// Of a line: where a reader goes on after it, as `from`. Missing within the initial state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "0x100000007.0")]
+    id: Option<&'a str>,
     /// The znode that it happened to.
     #[schema(example = "/app/config")]
     path: &'a str,
@@ -84,25 +110,70 @@ pub(crate) struct EventDocument<'a> {
     encoding: Option<Encoding>,
 }
 
-/// Of a bookmark: everything up to the state was told.
-#[derive(Serialize)]
-struct BookmarkDocument<'a> {
-    zxid: Hex,
+/// What is told besides events: that everything up to a state was told (`bookmark`), or that it is to be forgotten and
+/// the present state follows (`reset`).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Mark)]
+pub(crate) struct MarkDocument<'a> {
+    /// `bookmark` or `reset`; a line may also be `keep-alive`, which means nothing, or `end`, the last. As a
+    /// server-sent event it has that name instead.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "bookmark")]
+    kind: Option<&'static str>,
+    /// Of a line: where a reader goes on after it, as `from`. Missing for a reset.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "0x100000007")]
+    id: Option<&'a str>,
+    /// Of a bookmark: the state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false, example = "0x100000007", pattern = "^0x[0-9a-f]{1,16}$")]
+    zxid: Option<Hex>,
+    /// The `path` parameter of the watch that it is for, if there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     watch: Option<&'a str>,
+    /// Of the end: why, where there is a reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "LAGGED")]
+    code: Option<&'static str>,
 }
 
-/// Of a reset: what was told is to be forgotten, the present state follows.
-#[derive(Serialize)]
-struct ResetDocument<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    watch: Option<&'a str>,
+impl<'a> MarkDocument<'a> {
+    fn new(kind: &'static str, format: Format) -> MarkDocument<'a> {
+        let kind = (format != Format::EventStream).then_some(kind);
+        MarkDocument { kind, id: None, zxid: None, watch: None, code: None }
+    }
+}
+
+/// What happened at one time, and where to go on.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Events)]
+pub(crate) struct EventsDocument<'a> {
+    /// What happened, in order; nothing, if nothing did for as long as was waited.
+    events: Vec<ToldDocument<'a>>,
+    /// Where the next request goes on, as `from`. Null if it has to begin anew.
+    #[schema(required, example = "0x100000007.0")]
+    next: Option<&'a str>,
+}
+
+/// Something that is told.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = Told)]
+pub(crate) enum ToldDocument<'a> {
+    /// A change.
+    Event(EventDocument<'a>),
+    /// A bookmark, or a reset.
+    Mark(MarkDocument<'a>),
 }
 
 /// Turns what watches tell into frames.
 #[derive(Debug)]
 pub(crate) struct Frames {
     watches: Vec<Watched>,
+    format: Format,
+    /// Events and marks so far.
+    told: u64,
     /// The id of the present event, rewritten for each.
     id: String,
     buffer: BytesMut,
@@ -110,10 +181,24 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
-    pub(crate) fn new(watches: Vec<Watched>, metrics: Metrics) -> Frames {
-        let mut buffer = BytesMut::with_capacity(RETRY.len());
-        buffer.put_slice(RETRY);
-        Frames { watches, id: String::new(), buffer, metrics }
+    pub(crate) fn new(watches: Vec<Watched>, format: Format, metrics: Metrics) -> Frames {
+        let buffer = BytesMut::from(format.head());
+        Frames { watches, format, told: 0, id: String::new(), buffer, metrics }
+    }
+
+    /// In which form they are.
+    pub(crate) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// How many events, resets and (but in a document) bookmarks there were so far.
+    pub(crate) fn told(&self) -> u64 {
+        self.told
+    }
+
+    /// Whether a reader could go on from here: no watch is within its initial state.
+    pub(crate) fn is_resumable(&self) -> bool {
+        self.watches.iter().all(|watched| watched.position.is_some())
     }
 
     /// How many watches there are.
@@ -135,7 +220,7 @@ impl Frames {
                     watched.position = Some(Position::after(zxid));
                 }
                 // From its first moment a stream can be cut off, so a reader gets to know at once where it stands.
-                if self.watches.iter().all(|watched| watched.position.is_some()) {
+                if self.is_resumable() {
                     self.bookmark(index, zxid);
                 }
             }
@@ -152,17 +237,36 @@ impl Frames {
                 self.metrics.watch_reset();
                 self.watches[index].position = None;
                 self.watches[index].initial = true;
-                let document = ResetDocument { watch: name(&self.watches, index) };
-                write_frame(&mut self.buffer, "reset", "", &document);
+                let mark = MarkDocument::new("reset", self.format);
+                let document = MarkDocument { watch: name(&self.watches, index), ..mark };
+                write(&mut self.buffer, self.format, &mut self.told, ("reset", None), &ToldDocument::Mark(document));
             }
         }
     }
 
-    /// Says why the stream ends, for people who look at it; programs find out when they connect again.
-    pub(crate) fn push_end(&mut self, problem: &Problem) {
-        self.buffer.put_slice(b": ");
-        self.buffer.put_slice(problem.code().as_bytes());
-        self.buffer.put_slice(b"\n\n");
+    /// Ends the stream, and says why, for people who look at it; programs find out when they connect again.
+    pub(crate) fn end(&mut self, problem: Option<&Problem>) {
+        match self.format {
+            Format::EventStream => {
+                let Some(problem) = problem else { return };
+                self.buffer.put_slice(b": ");
+                self.buffer.put_slice(problem.code().as_bytes());
+                self.buffer.put_slice(b"\n\n");
+            }
+            Format::Lines => {
+                let mark = MarkDocument::new("end", self.format);
+                let document = MarkDocument { code: problem.map(Problem::code), ..mark };
+                write_json(&mut self.buffer, &document);
+                self.buffer.put_u8(b'\n');
+            }
+            Format::Document => {
+                self.write_id();
+                let next = (!self.id.is_empty()).then_some(self.id.as_str());
+                let mut whole = BytesMut::new();
+                write_json(&mut whole, &EventsDocument { events: Vec::new(), next });
+                self.buffer.put_slice(&whole[DOCUMENT_HEAD.len()..]);
+            }
+        }
     }
 
     /// What has been added since the last time. Nothing is kept: most streams are idle, most of the time.
@@ -170,7 +274,7 @@ impl Frames {
         (!self.buffer.is_empty()).then(|| std::mem::take(&mut self.buffer).freeze())
     }
 
-    fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.buffer.len() >= PIECE_BYTES
     }
 
@@ -191,8 +295,10 @@ impl Frames {
         // What is deleted has no data any more, not even null.
         let has_data = with_data && event.kind != EventKind::Deleted;
         let (text, encoding) = has_data.then(|| data_text(event.data.as_ref())).unzip();
+        let id = (!initial && !self.id.is_empty()).then_some(self.id.as_str());
         let document = EventDocument {
             kind: event.kind.as_str(),
+            id: id.filter(|_| self.format != Format::EventStream),
             path: &event.path,
             zxid: Hex(event.zxid),
             index: event.index,
@@ -202,14 +308,20 @@ impl Frames {
             data: text,
             encoding,
         };
-        let id = if initial { "" } else { &self.id };
-        write_frame(&mut self.buffer, name_of_event, id, &document);
+        write(&mut self.buffer, self.format, &mut self.told, (name_of_event, id), &ToldDocument::Event(document));
     }
 
     fn bookmark(&mut self, index: usize, zxid: u64) {
+        if self.format == Format::Document {
+            // What is said at the end of the document says where a reader goes on.
+            return;
+        }
         self.write_id();
-        let document = BookmarkDocument { zxid: Hex(zxid), watch: name(&self.watches, index) };
-        write_frame(&mut self.buffer, "bookmark", &self.id, &document);
+        let id = (!self.id.is_empty()).then_some(self.id.as_str());
+        let mark = MarkDocument::new("bookmark", self.format);
+        let shown = id.filter(|_| self.format != Format::EventStream);
+        let document = MarkDocument { id: shown, zxid: Some(Hex(zxid)), watch: name(&self.watches, index), ..mark };
+        write(&mut self.buffer, self.format, &mut self.told, ("bookmark", id), &ToldDocument::Mark(document));
     }
 
     /// Where all watches stand now; empty while one of them is within its initial state.
@@ -226,95 +338,43 @@ fn name(watches: &[Watched], index: usize) -> Option<&str> {
     (watches.len() > 1).then(|| watches[index].path.as_str())
 }
 
-/// Appends one event to `out`. JSON holds no line break, so its `data` is one line.
-fn write_frame(out: &mut BytesMut, event: &str, id: &str, document: &impl Serialize) {
-    out.put_slice(b"event: ");
-    out.put_slice(event.as_bytes());
-    if !id.is_empty() {
-        out.put_slice(b"\nid: ");
-        out.put_slice(id.as_bytes());
-    }
-    out.put_slice(b"\ndata: ");
-    serde_json::to_writer(&mut out.writer(), document).expect("texts and numbers become JSON");
-    out.put_slice(b"\n\n");
-}
-
-/// The body of an event stream.
-pub(crate) struct EventStream {
-    reader: Arc<Reader>,
-    frames: Frames,
-    keep_alive: Duration,
-    /// When the last piece left.
-    sent: Instant,
-    silence: Pin<Box<Sleep>>,
-    shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
-    ended: bool,
-}
-
-impl EventStream {
-    /// Of watches that have begun and what they have told so far.
-    pub(crate) fn new(gateway: &Gateway, watches: Watches, frames: Frames, place: OwnedSemaphorePermit) -> EventStream {
-        let now = Instant::now();
-        let keep_alive = gateway.config.silence_max();
-        EventStream {
-            reader: gateway.readers.admit(watches, gateway.config.metrics.event_stream_begins(), place),
-            frames,
-            keep_alive,
-            sent: now,
-            silence: Box::pin(sleep_until(now + keep_alive)),
-            shutdown: Box::pin(gateway.config.shutdown.clone().cancelled_owned()),
-            ended: false,
-        }
-    }
-
-    /// Takes in what is ready, as much as one piece may hold.
-    fn fill(&mut self, context: &mut Context<'_>) {
-        while !self.ended && !self.frames.is_full() {
-            match self.reader.poll_next(context) {
-                Poll::Ready(Some((index, Ok(told)))) => self.frames.push(index, told),
-                Poll::Ready(Some((_, Err(error)))) => {
-                    // One watch that cannot go on ends them all: the reader connects again and is told why.
-                    self.frames.push_end(&Problem::from(error));
-                    self.ended = true;
-                }
-                Poll::Ready(None) => self.ended = true,
-                Poll::Pending => return,
+/// Appends one event to `out`, with its name and its id where the format has a place for them outside of `document`.
+/// JSON holds no line break, so it is one line.
+fn write(
+    out: &mut BytesMut,
+    format: Format,
+    told: &mut u64,
+    (event, id): (&str, Option<&str>),
+    document: &ToldDocument<'_>,
+) {
+    match format {
+        Format::EventStream => {
+            out.put_slice(b"event: ");
+            out.put_slice(event.as_bytes());
+            if let Some(id) = id {
+                out.put_slice(b"\nid: ");
+                out.put_slice(id.as_bytes());
             }
+            out.put_slice(b"\ndata: ");
+            write_json(out, document);
+            out.put_slice(b"\n\n");
+        }
+        Format::Lines => {
+            write_json(out, document);
+            out.put_u8(b'\n');
+        }
+        Format::Document => {
+            if *told > 0 {
+                out.put_u8(b',');
+            }
+            write_json(out, document);
         }
     }
+    *told += 1;
 }
 
-impl Body for EventStream {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.fill(context);
-        if let Some(piece) = self.frames.take() {
-            self.sent = Instant::now();
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
-        }
-        if self.ended || self.shutdown.as_mut().poll(context).is_ready() {
-            self.ended = true;
-            return Poll::Ready(None);
-        }
-        loop {
-            ready!(self.silence.as_mut().poll(context));
-            // The timer is not moved with every piece; it finds out here whether there was one.
-            let due = self.sent + self.keep_alive;
-            let now = Instant::now();
-            if due <= now {
-                self.sent = now;
-                let next = now + self.keep_alive;
-                self.silence.as_mut().reset(next);
-                return Poll::Ready(Some(Ok(Frame::data(KEEP_ALIVE))));
-            }
-            self.silence.as_mut().reset(due);
-        }
-    }
+fn write_json(out: &mut BytesMut, document: &impl Serialize) {
+    serde_json::to_writer(out.writer(), document).expect("texts and numbers become JSON");
 }
 
 #[cfg(test)]

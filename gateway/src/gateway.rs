@@ -25,9 +25,9 @@ pub(crate) struct Shared {
     pub(crate) requests: Arc<Semaphore>,
     /// One permit for each byte that bodies may have that are not all there.
     pub(crate) body_bytes: Arc<Semaphore>,
-    /// One permit for each event stream that may be open.
+    /// One permit for each event stream, or streamed tree, that may be open.
     pub(crate) event_streams: Arc<Semaphore>,
-    /// Those who read event streams.
+    /// Those who read streams.
     pub(crate) readers: Readers,
     /// The OpenAPI document, as JSON.
     pub(crate) openapi: Bytes,

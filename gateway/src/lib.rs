@@ -6,11 +6,13 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod acl;
 mod body;
 mod caller;
 mod config;
 mod door;
 mod etag;
+mod event_stream;
 mod events;
 mod gateway;
 mod guard;
@@ -31,6 +33,7 @@ mod routes;
 mod serve;
 mod session;
 mod time;
+mod tree_stream;
 
 #[cfg(test)]
 mod tests;
@@ -45,7 +48,9 @@ use utoipa_axum::routes;
 use crate::door::DoorLayer;
 use crate::gateway::Gateway;
 use crate::problem::{Problem, Refusal};
-use crate::routes::{children, cluster, members, operations, sessions, snapshot, stats, watch, znodes};
+use crate::routes::{
+    acls, children, cluster, members, multi, operations, sessions, snapshot, stats, tree, watch, znodes,
+};
 
 pub use crate::config::{Config, Origins};
 pub use crate::metrics::Metrics;
@@ -68,6 +73,8 @@ pub fn router_with(client: Client, config: Config, others: Router) -> Router {
         .route(znodes::PREFIX, znode_methods())
         .route("/v1/children/", routing::get(children::get))
         .route("/v1/stats/", routing::get(stats::get))
+        .route("/v1/acls/", routing::get(acls::get).put(acls::put))
+        .route("/v1/tree/", routing::get(tree::get))
         .with_state(gateway.clone())
         .merge(others)
         .fallback(no_route)
@@ -81,6 +88,9 @@ fn api(with_metrics: bool) -> OpenApiRouter<Gateway> {
         .routes(routes!(znodes::get, znodes::head, znodes::put, znodes::post, znodes::delete))
         .routes(routes!(children::get))
         .routes(routes!(stats::get))
+        .routes(routes!(acls::get, acls::put))
+        .routes(routes!(tree::get))
+        .routes(routes!(multi::post))
         .routes(routes!(watch::get))
         .routes(routes!(sessions::open))
         .routes(routes!(sessions::get, sessions::close))
@@ -102,7 +112,9 @@ fn znode_methods() -> MethodRouter<Gateway> {
 async fn no_route(request: Request) -> Problem {
     let url = request.uri().path();
     let hint = match url {
-        "/v1/znodes" | "/v1/children" | "/v1/stats" => "; the root znode is there with a slash at the end",
+        "/v1/znodes" | "/v1/children" | "/v1/stats" | "/v1/acls" | "/v1/tree" => {
+            "; the root znode is there with a slash at the end"
+        }
         _ => "; see /openapi.json for what there is",
     };
     Problem::refusal(Refusal::NoRoute, format!("there is nothing at {url}{hint}"))

@@ -18,6 +18,9 @@ pub(crate) enum Resource {
     Znodes,
     Children,
     Stats,
+    Acls,
+    Tree,
+    Multi,
     Watch,
     Sessions,
     Cluster,
@@ -25,10 +28,13 @@ pub(crate) enum Resource {
 }
 
 impl Resource {
-    const ALL: [Resource; 7] = [
+    const ALL: [Resource; 10] = [
         Resource::Znodes,
         Resource::Children,
         Resource::Stats,
+        Resource::Acls,
+        Resource::Tree,
+        Resource::Multi,
         Resource::Watch,
         Resource::Sessions,
         Resource::Cluster,
@@ -42,6 +48,9 @@ impl Resource {
             "znodes" => Resource::Znodes,
             "children" => Resource::Children,
             "stats" => Resource::Stats,
+            "acls" => Resource::Acls,
+            "tree" => Resource::Tree,
+            "multi" => Resource::Multi,
             "watch" => Resource::Watch,
             "sessions" => Resource::Sessions,
             "cluster" => Resource::Cluster,
@@ -54,6 +63,9 @@ impl Resource {
             Resource::Znodes => "znodes",
             Resource::Children => "children",
             Resource::Stats => "stats",
+            Resource::Acls => "acls",
+            Resource::Tree => "tree",
+            Resource::Multi => "multi",
             Resource::Watch => "watch",
             Resource::Sessions => "sessions",
             Resource::Cluster => "cluster",
@@ -138,7 +150,7 @@ impl Metrics {
             "Connections closed at once, since there were too many",
             connections_refused.clone(),
         );
-        registry.register("gateway_event_streams", "Event streams open", event_streams.clone());
+        registry.register("gateway_event_streams", "Event streams and streamed trees open", event_streams.clone());
         registry.register("gateway_events", "Events written to event streams", events.clone());
         registry.register("gateway_resets", "Watches begun anew because their history was gone", resets.clone());
     }

@@ -89,6 +89,8 @@ struct Shared {
 }
 
 const ZNODES: &str = "/v1/znodes/{path}";
+const ACLS: &str = "/v1/acls/{path}";
+const MULTI: &str = "/v1/multi";
 const SNAPSHOT: &str = "/v1/cluster/snapshot";
 const TAGS: &str = r#"^(\*|(W/)?"[^"]*"(, *(W/)?"[^"]*")*)$"#;
 
@@ -105,7 +107,7 @@ const SHARED: &[Shared] = &[
     Shared {
         name: "Quorate-Min-Zxid",
         place: ParameterIn::Header,
-        of: |method, path| path.contains("{path}") || path == "/v1/watch" || path == SNAPSHOT && method == "get",
+        of: |method, path| is_about_znodes(path) || path == SNAPSHOT && method == "get",
         description: "The `Quorate-Zxid` of an earlier response: the answer shows at least that state.",
         example: "0x5eed:0x100000002",
         pattern: Some("^0x[0-9a-fA-F]{1,16}:0x[0-9a-fA-F]{1,16}$"),
@@ -113,7 +115,7 @@ const SHARED: &[Shared] = &[
     Shared {
         name: "Quorate-Session",
         place: ParameterIn::Header,
-        of: |_, path| path.contains("{path}") || path == "/v1/watch",
+        of: |_, path| is_about_znodes(path),
         description: "The session that the request belongs to; with `Quorate-Session-Secret`.",
         example: "0x1f00000001",
         pattern: Some("^0x[0-9a-fA-F]{1,16}$"),
@@ -121,7 +123,7 @@ const SHARED: &[Shared] = &[
     Shared {
         name: "Quorate-Session-Secret",
         place: ParameterIn::Header,
-        of: |_, path| path.contains("{path}") || path == "/v1/watch",
+        of: |_, path| is_about_znodes(path),
         description: "What proves the ownership of the session; with `Quorate-Session`.",
         example: "AAECAwQFBgcICQoLDA0ODw",
         pattern: Some("^[0-9A-Za-z_-]{22}$"),
@@ -129,7 +131,9 @@ const SHARED: &[Shared] = &[
     Shared {
         name: "If-None-Match",
         place: ParameterIn::Header,
-        of: |method, path| method == "get" && (path == ZNODES || path == "/v1/stats/{path}") || method == "head",
+        of: |method, path| {
+            method == "get" && (path == ZNODES || path == ACLS || path == "/v1/stats/{path}") || method == "head"
+        },
         description: "Tags of representations that the caller has: 304 if it is one of them.",
         example: "\"0x100000002\"",
         pattern: Some(TAGS),
@@ -152,6 +156,14 @@ const SHARED: &[Shared] = &[
         pattern: Some(TAGS),
     },
     Shared {
+        name: "If-Match",
+        place: ParameterIn::Header,
+        of: |method, path| path == ACLS && method == "put",
+        description: "Only if the ACL has not changed since this tag was answered.",
+        example: "\"acl-0x100000002-0\"",
+        pattern: Some(TAGS),
+    },
+    Shared {
         name: "If-None-Match",
         place: ParameterIn::Header,
         of: |method, path| path == ZNODES && matches!(method, "put" | "post"),
@@ -162,7 +174,7 @@ const SHARED: &[Shared] = &[
     Shared {
         name: "Idempotency-Key",
         place: ParameterIn::Header,
-        of: |method, path| path == ZNODES && matches!(method, "put" | "post" | "delete"),
+        of: |method, path| is_write(method, path),
         description: "Names the write: sent again under the same name it has the effect and the answer of the first \
                       time. Within a session, a number from 1 that grows. Without one, all anonymous callers share \
                       the names, so they should be random, such as UUIDs; and the servers remember the last 100,000 \
@@ -179,7 +191,30 @@ const SHARED: &[Shared] = &[
         example: "return=minimal",
         pattern: None,
     },
+    Shared {
+        name: "Prefer",
+        place: ParameterIn::Header,
+        of: |method, path| takes_minimal(method, path),
+        description: "How much is answered: `return=minimal` for nothing.",
+        example: "return=minimal",
+        pattern: None,
+    },
 ];
+
+/// Whether an operation changes the tree.
+fn is_write(method: &str, path: &str) -> bool {
+    matches!(method, "put" | "post" | "delete") && matches!(path, ZNODES | ACLS | MULTI)
+}
+
+/// Whether an operation takes what belongs to every request about znodes.
+fn is_about_znodes(path: &str) -> bool {
+    path.contains("{path}") || path == "/v1/watch" || path == MULTI
+}
+
+/// Whether a write can be asked for no answer but its header.
+fn takes_minimal(method: &str, path: &str) -> bool {
+    path == ACLS && method == "put" || path == MULTI
+}
 
 impl Shared {
     fn parameter(&self) -> Parameter {
@@ -228,7 +263,7 @@ fn headers(path: &str, method: &str, status: &str) -> Vec<(String, &'static str)
         (header::ZXID, "The ensemble and the state that the response shows, `0x<cluster id>:0x<zxid>`."),
         (header::REQUEST_ID, "Names the request, for questions about it: the caller's own name, or one made up."),
     ];
-    let is_write = matches!(method, "put" | "post");
+    let has_preference = path == ZNODES && matches!(method, "put" | "post") || takes_minimal(method, path);
     let shows_znode = path == ZNODES || path == "/v1/stats/{path}";
     if shows_znode && method != "delete" && status != "default" {
         headers.push((ETAG, "Tags the representation; built on the mzxid."));
@@ -237,7 +272,10 @@ fn headers(path: &str, method: &str, status: &str) -> Vec<(String, &'static str)
     if path == ZNODES && matches!(status, "200" | "201") && method != "head" {
         headers.push((header::DATA_NULL, "`true` if the data is null, which differs from empty data."));
     }
-    if path == ZNODES && is_write && status != "default" {
+    if path == ACLS && status != "default" {
+        headers.push((ETAG, "Tags the ACL; built on the aversion."));
+    }
+    if has_preference && status != "default" {
         headers.push((header::PREFERENCE_APPLIED, "What of `Prefer` was done."));
     }
     if status == "201" {

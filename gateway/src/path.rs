@@ -54,11 +54,7 @@ pub(crate) fn from_url<'a>(url_path: &'a str, prefix: &str) -> Result<Cow<'a, st
 /// Like [`from_url`], for a create: what is named may end with `/`, since a sequential mode appends digits to it.
 pub(crate) fn prefix_from_url<'a>(url_path: &'a str, prefix: &str) -> Result<Cow<'a, str>, PathFault> {
     let path = absolute(url_path, prefix)?;
-    match path.strip_suffix('/') {
-        Some("/") => return Err(PathFault::EmptySegment),
-        Some(parent) if !parent.is_empty() => check(parent)?,
-        _ => check(&path)?,
-    }
+    check_prefix(&path)?;
     Ok(path)
 }
 
@@ -76,6 +72,15 @@ pub(crate) fn check(path: &str) -> Result<(), PathFault> {
         "." | ".." => Err(PathFault::DotSegment),
         _ => Ok(()),
     })
+}
+
+/// Likewise, for a create whose sequential mode appends digits to it: it may end with `/`.
+pub(crate) fn check_prefix(path: &str) -> Result<(), PathFault> {
+    match path.strip_suffix('/') {
+        Some("/") => Err(PathFault::EmptySegment),
+        Some(parent) if !parent.is_empty() => check(parent),
+        _ => check(path),
+    }
 }
 
 /// Appends `path` to `out` as it stands in a URL, slashes unescaped.

@@ -146,6 +146,7 @@ struct Parts {
     retry_after: Option<Duration>,
     zxid: Option<u64>,
     maybe_applied: bool,
+    operation: Option<usize>,
 }
 
 impl Problem {
@@ -173,12 +174,24 @@ impl Problem {
             retry_after: None,
             zxid: None,
             maybe_applied: false,
+            operation: None,
         }))
     }
 
     /// The same problem, about the znode at `path` unless it is about another already.
     pub(crate) fn at(mut self, path: &str) -> Problem {
         self.0.path.get_or_insert_with(|| path.to_owned());
+        self
+    }
+
+    /// The same problem, of the operation at this position of a multi, which is named so if that is known.
+    pub(crate) fn in_operation(mut self, at: usize, op: Option<&str>) -> Problem {
+        let detail = match op {
+            Some(op) => format!("operation {at} ({op}): {}", self.0.detail),
+            None => format!("operation {at}: {}", self.0.detail),
+        };
+        self.0.detail = detail.into();
+        self.0.operation = Some(at);
         self
     }
 
@@ -208,6 +221,12 @@ impl Problem {
         self.0.kind.code
     }
 
+    /// What a result says of it that stands among others.
+    pub(crate) fn in_short(&self) -> FailureDocument {
+        let Kind { code, status, title } = self.0.kind;
+        FailureDocument { code, title, status, detail: self.0.detail.clone().into_owned() }
+    }
+
     /// Writes the document as `context` needs it into `response`.
     pub(crate) fn render(&self, context: &Context<'_>, response: &mut Response) {
         let parts = &*self.0;
@@ -224,6 +243,7 @@ impl Problem {
             request_id: context.request_id,
             retry_after_ms: retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
             maybe_applied: parts.maybe_applied,
+            operation: parts.operation,
         };
         let (content_type, body) = if context.html { (HTML, document.html()) } else { (PROBLEM_JSON, document.json()) };
         *response.status_mut() = self.status();
@@ -296,6 +316,28 @@ pub(crate) struct ProblemDocument<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false, example = false)]
     maybe_applied: bool,
+    /// Of a multi: the position of the operation that failed; the first one's is 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 0)]
+    operation: Option<usize>,
+}
+
+/// Why one of several reads failed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Failure)]
+pub(crate) struct FailureDocument {
+    /// What happened, for programs.
+    #[schema(example = "NO_NODE")]
+    code: &'static str,
+    /// The kind of problem in words.
+    #[schema(example = "The znode does not exist")]
+    title: &'static str,
+    /// The HTTP status that the same request by itself would have.
+    #[schema(example = 404, minimum = 400, maximum = 599)]
+    status: u16,
+    /// What happened and what to do, for humans.
+    #[schema(example = "there is no such znode")]
+    detail: String,
 }
 
 impl ProblemDocument<'_> {

@@ -1,18 +1,17 @@
-//! `Readers`: those who read event streams, of whom whoever stops reading loses its watches.
+//! `Readers`: those who read streams, of whom whoever stops reading loses what the stream is told from.
 //!
-//! A stream that is not read takes nothing from its watches. Theirs share a connection to a server with the watches of
-//! other readers, and the server cuts a connection on which something has not been read for too long: the neighbours
-//! would pay. So the gateway, which has the same patience with its callers, gives up such watches earlier. No write
-//! that fails would tell it to: a reader of HTTP/2 can hold back one stream of a connection that flows.
+//! A stream that is not read takes nothing from its source, watches or a tree. That shares a connection to a server with
+//! the sources of other readers, and the server cuts a connection on which something has not been read for too long: the
+//! neighbours would pay. So the gateway, which has the same patience with its callers, gives up such sources earlier. No
+//! write that fails would tell it to: a reader of HTTP/2 can hold back one stream of a connection that flows.
 
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _};
 use parking_lot::Mutex;
-use quorate_client::{Error, Reason, WatchEvent, Watches};
+use quorate_client::{Error, Reason};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{self, Instant};
 use tokio_util::task::AbortOnDropHandle;
@@ -31,19 +30,25 @@ pub(crate) struct Readers {
 
 struct Registered {
     timeout: Duration,
-    readers: Mutex<Vec<Weak<Reader>>>,
+    readers: Mutex<Vec<Weak<dyn Attend>>>,
 }
 
-/// One reader.
-pub(crate) struct Reader(Mutex<Option<Source>>);
+/// One reader of a stream that is told from an `S`.
+pub(crate) struct Reader<S>(Mutex<Option<Source<S>>>);
 
 /// What a reader is told from, and what it occupies for that.
-struct Source {
-    watches: Watches,
-    /// When the reader last asked for more. It does so at every keep-alive, too.
+struct Source<S> {
+    stream: S,
+    /// When the reader last asked for more. It does so even while there is nothing: see [`Reader::poll_next`].
     asked: Instant,
     _active: Active,
     _place: OwnedSemaphorePermit,
+}
+
+/// What all readers have in common.
+trait Attend: Send + Sync {
+    /// Gives the source up if nothing was asked for since `latest`.
+    fn give_up_if_idle_since(&self, latest: Instant);
 }
 
 impl Readers {
@@ -52,32 +57,39 @@ impl Readers {
         Readers { registered: Arc::new(Registered { timeout, readers: Mutex::default() }), sweeper: OnceLock::new() }
     }
 
-    /// A reader of these watches, which occupies the others while it has them.
-    pub(crate) fn admit(&self, watches: Watches, active: Active, place: OwnedSemaphorePermit) -> Arc<Reader> {
-        let source = Source { watches, asked: Instant::now(), _active: active, _place: place };
+    /// A reader of what `stream` tells, which occupies the others while it has it.
+    pub(crate) fn admit<S>(&self, stream: S, active: Active, place: OwnedSemaphorePermit) -> Arc<Reader<S>>
+    where
+        S: Stream + Send + Unpin + 'static,
+    {
+        let source = Source { stream, asked: Instant::now(), _active: active, _place: place };
         let reader = Arc::new(Reader(Mutex::new(Some(source))));
-        self.registered.readers.lock().push(Arc::downgrade(&reader));
+        let attended: Weak<dyn Attend> = Arc::downgrade(&reader) as Weak<dyn Attend>;
+        self.registered.readers.lock().push(attended);
         self.sweeper.get_or_init(|| AbortOnDropHandle::new(tokio::spawn(sweep(Arc::clone(&self.registered)))));
         reader
     }
 }
 
-impl Reader {
-    /// What is told next, by the watch at which index; an error, if the reader has come too late.
-    pub(crate) fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<(usize, Result<WatchEvent, Error>)>> {
+impl<S: Stream + Unpin> Reader<S> {
+    /// What is told next; an error, if the reader has come too late. To be asked from time to time even while there is
+    /// nothing: that shows that the reader is there.
+    pub(crate) fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<Result<S::Item, Error>>> {
         let mut source = self.0.lock();
         let Some(source) = source.as_mut() else {
-            let late = Error::new(Reason::Lagged, "the stream was not read, and its watches were given up");
-            return Poll::Ready(Some((0, Err(late))));
+            let late = Error::new(Reason::Lagged, "the stream was not read, and what it is told from was given up");
+            return Poll::Ready(Some(Err(late)));
         };
         source.asked = Instant::now();
-        Pin::new(&mut source.watches).poll_next(context)
+        source.stream.poll_next_unpin(context).map(|told| told.map(Ok))
     }
+}
 
+impl<S: Send> Attend for Reader<S> {
     fn give_up_if_idle_since(&self, latest: Instant) {
         let given_up = self.0.lock().take_if(|source| source.asked < latest);
         if given_up.is_some() {
-            tracing::debug!("the watches of an event stream that is not read are given up");
+            tracing::debug!("what a stream that is not read is told from is given up");
         }
     }
 }

@@ -9,10 +9,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
-use quorate_client::Stat;
+use quorate_client::{Acl, Stat};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use crate::acl::{self, EntryDocument};
 use crate::etag::{Form, Tagged};
 use crate::hex::Hex;
 use crate::problem::{Problem, Refusal};
@@ -24,25 +25,19 @@ pub(crate) const ENVELOPE: &str = "application/vnd.quorate+json";
 pub(crate) const ENVELOPE_TYPE: HeaderValue = HeaderValue::from_static(ENVELOPE);
 /// The media type of raw data.
 pub(crate) const RAW_TYPE: HeaderValue = HeaderValue::from_static("application/octet-stream");
+/// The media type of JSON documents, one in each line.
+pub(crate) const NDJSON: &str = "application/x-ndjson";
+/// The same, as a header.
+pub(crate) const NDJSON_TYPE: HeaderValue = HeaderValue::from_static(NDJSON);
 /// The media type of everything else.
 pub(crate) const JSON_TYPE: HeaderValue = HeaderValue::from_static("application/json");
 
 impl Form {
     /// The form that the caller prefers. Whoever does not name the envelope gets raw data, whatever else `Accept` says.
     pub(crate) fn accepted(headers: &HeaderMap) -> Form {
-        let (mut envelope, mut raw) = (0, 0);
-        for line in headers.get_all(ACCEPT) {
-            for range in line.to_str().unwrap_or_default().split(',') {
-                let mut parts = range.split(';').map(str::trim);
-                let name = parts.next().unwrap_or_default();
-                if name.eq_ignore_ascii_case(ENVELOPE) {
-                    envelope = quality(parts);
-                } else if name.eq_ignore_ascii_case("application/octet-stream") {
-                    raw = quality(parts);
-                }
-            }
-        }
-        if envelope > 0 && envelope >= raw { Form::Envelope } else { Form::Raw }
+        let envelope = named_quality(headers, ENVELOPE);
+        let is_preferred = envelope > 0 && envelope >= named_quality(headers, "application/octet-stream");
+        if is_preferred { Form::Envelope } else { Form::Raw }
     }
 
     /// The form of a request's body.
@@ -66,6 +61,16 @@ impl Form {
             ))
         }
     }
+}
+
+/// How much the caller wants this very media type, in thousandths; 0 if `Accept` does not name it.
+pub(crate) fn named_quality(headers: &HeaderMap, media_type: &str) -> u32 {
+    let lines = headers.get_all(ACCEPT).into_iter().filter_map(|line| line.to_str().ok());
+    let mut wanted = lines.flat_map(|line| line.split(',')).filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        parts.next()?.eq_ignore_ascii_case(media_type).then(|| quality(parts))
+    });
+    wanted.next_back().unwrap_or_default()
 }
 
 /// A quality in thousandths. What cannot be read counts as the default, 1.
@@ -208,6 +213,9 @@ pub(crate) struct SentEnvelope {
     /// How `data` is to be read.
     #[serde(default)]
     encoding: Encoding,
+    /// Who may do what, if this creates the znode. Default: everybody everything.
+    #[schema(nullable = false)]
+    acl: Option<Vec<EntryDocument>>,
     /// If given, must be the path of the URL.
     #[schema(nullable = false, example = "/app/config")]
     path: Option<String>,
@@ -218,26 +226,41 @@ pub(crate) struct SentEnvelope {
 }
 
 /// A field that may be null and must not be missing: `{}` shall not delete data.
-fn required_but_nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub(crate) fn required_but_nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Option::deserialize(deserializer)
 }
 
 impl SentEnvelope {
-    /// The data that the JSON text `body` holds for the znode at `path`; absent for null data.
-    pub(crate) fn read(body: &[u8], path: &str) -> Result<Option<Bytes>, Problem> {
+    /// What the JSON text `body` holds for the znode at `path`.
+    pub(crate) fn read(body: &[u8], path: &str) -> Result<SentZnode, Problem> {
         let envelope: SentEnvelope = serde_json::from_slice(body)
             .map_err(|error| Problem::bad_arguments(format!("the body is no envelope: {error}")))?;
         if envelope.path.as_deref().is_some_and(|named| named != path) {
             return Err(Problem::bad_arguments("the body's path is not the URL's"));
         }
-        match (envelope.data, envelope.encoding) {
-            (None, _) => Ok(None),
-            (Some(text), Encoding::Utf8) => Ok(Some(Bytes::from(text))),
-            (Some(text), Encoding::Base64) => match STANDARD.decode(&text) {
-                Ok(bytes) => Ok(Some(Bytes::from(bytes))),
-                Err(error) => Err(Problem::bad_arguments(format!("the body's data is no base64: {error}"))),
-            },
-        }
+        let data = data_bytes(envelope.data, envelope.encoding)?;
+        Ok(SentZnode { data, acl: envelope.acl.map(acl::read).transpose()? })
+    }
+}
+
+/// What a write says of a znode.
+#[derive(Debug)]
+pub(crate) struct SentZnode {
+    /// Absent for null data.
+    pub(crate) data: Option<Bytes>,
+    /// For a znode that is created.
+    pub(crate) acl: Option<Acl>,
+}
+
+/// The data that stands in JSON as `text`; absent for null data.
+pub(crate) fn data_bytes(text: Option<String>, encoding: Encoding) -> Result<Option<Bytes>, Problem> {
+    match (text, encoding) {
+        (None, _) => Ok(None),
+        (Some(text), Encoding::Utf8) => Ok(Some(Bytes::from(text))),
+        (Some(text), Encoding::Base64) => match STANDARD.decode(&text) {
+            Ok(bytes) => Ok(Some(Bytes::from(bytes))),
+            Err(error) => Err(Problem::bad_arguments(format!("the body's data is no base64: {error}"))),
+        },
     }
 }
 
@@ -285,8 +308,9 @@ mod tests {
 
     #[test]
     fn sent_envelopes_say_what_data_is() {
-        let read =
+        let sent =
             |body: &str| SentEnvelope::read(body.as_bytes(), "/a").map_err(|problem| problem.detail().to_owned());
+        let read = |body: &str| sent(body).map(|sent| sent.data);
         let data = |bytes: &'static [u8]| Ok(Some(Bytes::from_static(bytes)));
         assert_eq!(read(r#"{"data":"h\u00fc"}"#), data("hü".as_bytes()));
         assert_eq!(read(r#"{"data":"h","encoding":"utf8"}"#), data(b"h"));
@@ -312,6 +336,8 @@ mod tests {
         ] {
             assert!(read(body).is_err(), "{body}");
         }
+        let acl = sent(r#"{"data":"x","acl":[{"scheme":"world","id":"anyone","perms":"r"}]}"#).unwrap().acl;
+        assert_eq!(acl.unwrap().to_string(), "world:anyone:r");
         assert!(SentEnvelope::read(b"{\"data\":\"\xff\"}", "/a").is_err());
     }
 

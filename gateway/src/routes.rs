@@ -1,12 +1,15 @@
 //! The routes, one file for each resource, and how all of them answer.
 
+pub(crate) mod acls;
 pub(crate) mod children;
 pub(crate) mod cluster;
 pub(crate) mod members;
+pub(crate) mod multi;
 pub(crate) mod operations;
 pub(crate) mod sessions;
 pub(crate) mod snapshot;
 pub(crate) mod stats;
+pub(crate) mod tree;
 pub(crate) mod watch;
 pub(crate) mod znodes;
 

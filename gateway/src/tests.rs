@@ -1,13 +1,16 @@
 //! The routes from HTTP to gRPC and back, against a server that answers what each test says.
 
+mod acls;
 mod cluster;
 mod connections;
 mod event_streams;
 mod fake;
 mod limits;
+mod multi;
 mod operations;
 mod problems;
 mod sessions;
+mod trees;
 mod znodes;
 
 use axum::Router;

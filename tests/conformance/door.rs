@@ -60,7 +60,8 @@ impl Door {
     pub(super) async fn tree(&mut self, asked: &Asked<'_>) -> Result<Value, Failure> {
         match self {
             Door::Unary(door) => door.tree(asked).await,
-            Door::Channel(_) | Door::Rest(_) => panic!("`tree` is for the door `unary`"),
+            Door::Rest(door) => door.tree(asked).await,
+            Door::Channel(_) => panic!("`tree` is for the doors `unary` and `rest`"),
         }
     }
 

@@ -398,7 +398,7 @@ fn acl(arguments: &Arguments) -> Option<v1::Acl> {
     Some(v1::Acl { entries: entries.iter().map(entry).collect() })
 }
 
-fn operations(arguments: &Arguments) -> Vec<Arguments> {
+pub(super) fn operations(arguments: &Arguments) -> Vec<Arguments> {
     let list = arguments["operations"].as_array().expect("operations are a list");
     let repeat = number(arguments, "repeat_operations").unwrap_or(1);
     let all = list.iter().map(|one| one.as_object().expect("an operation is an object").clone());

@@ -23,6 +23,11 @@ const OFFERED: &[&str] = &[
     "set",
     "delete",
     "list",
+    "get_acl",
+    "set_acl",
+    "multi",
+    "multi_read",
+    "tree",
     "open_session",
     "keep_alive",
     "close_session",
@@ -44,6 +49,7 @@ struct EventSource {
 }
 
 /// A request while it is put together.
+#[derive(Clone)]
 struct Call {
     method: Method,
     target: String,
@@ -55,7 +61,7 @@ struct Call {
 impl RestDoor {
     /// Whether there is a route for all that a step does.
     pub(super) fn offers(step: &Step) -> bool {
-        OFFERED.contains(&step.op.as_str()) && !step.arguments.contains_key("acl")
+        OFFERED.contains(&step.op.as_str())
     }
 
     pub(super) fn open(server: &Server) -> RestDoor {
@@ -88,6 +94,23 @@ impl RestDoor {
             "list" => {
                 let answer = self.send(self.call(Method::GET, "children", &path, asked).list(asked.arguments)).await?;
                 Ok(listed(&answer.json()))
+            }
+            "get_acl" => {
+                let answer = self.send(self.call(Method::GET, "acls", &path, asked)).await?;
+                let document = answer.json();
+                assert_eq!(document["path"], path);
+                Ok(json!({"acl": acl(&document["acl"]), "stat": stat(&document["stat"])}))
+            }
+            "multi" => self.multi(asked).await,
+            "multi_read" => {
+                let answer = self.send(self.multi_call(asked)).await?;
+                Ok(
+                    json!({"results": answer.json()["results"].as_array().expect("results").iter().map(multi_result).collect::<Value>()}),
+                )
+            }
+            "set_acl" => {
+                let call = self.call(Method::PUT, "acls", &path, asked).set_acl(asked.arguments);
+                Ok(json!({"stat": stat(&self.send(call).await?.json()["stat"])}))
             }
             other => panic!("there is no route for {other}"),
         }
@@ -197,6 +220,50 @@ impl RestDoor {
         Ok(json!({"data": data(&document), "stat": stat(&document["stat"])}))
     }
 
+    /// Reads both layouts: they have to agree.
+    pub(super) async fn tree(&mut self, asked: &Asked<'_>) -> Result<Value, Failure> {
+        let path = messages::path(asked.arguments);
+        let mut call = self.call(Method::GET, "tree", &path, asked).tree(asked.arguments);
+        let document = self.send(call.clone()).await?.json();
+        assert_eq!((&document["path"], &document["truncated"]), (&json!(path), &json!(false)));
+        call.headers.push(("accept", "application/x-ndjson".to_owned()));
+        let lines = self.send(call).await?;
+        let text = String::from_utf8(lines.body.to_vec()).expect("UTF-8");
+        let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let end = lines.pop().expect("a line for the end");
+        assert_eq!(
+            (&end["type"], &end["zxid"], &end["znodes"]),
+            (&json!("end"), &document["zxid"], &json!(lines.len()))
+        );
+        let znodes: Vec<Value> = document["znodes"].as_array().expect("a list").iter().map(tree_node).collect();
+        assert_eq!(znodes, lines.iter().map(tree_node).collect::<Vec<_>>(), "the two layouts of {path}");
+        Ok(json!({"nodes": znodes}))
+    }
+
+    /// A multi that was not made is a problem that names the operation: all others were not applied.
+    async fn multi(&mut self, asked: &Asked<'_>) -> Result<Value, Failure> {
+        let call = self.multi_call(asked);
+        let answer = self.answer(&call).await;
+        let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let Some(failed) = problem["operation"].as_u64().filter(|_| answer.status != StatusCode::BAD_REQUEST) else {
+            let document = self.judge(answer, false)?.json();
+            let results: Value = document["results"].as_array().expect("results").iter().map(multi_result).collect();
+            return Ok(json!({"committed": true, "results": results}));
+        };
+        let reason = failure(&answer, true).reason;
+        let result = |at| json!({"error": if at == failed { reason.as_str() } else { "NOT_APPLIED" }});
+        let count = messages::operations(asked.arguments).len() as u64;
+        Ok(json!({"committed": false, "results": (0..count).map(result).collect::<Value>()}))
+    }
+
+    fn multi_call(&self, asked: &Asked<'_>) -> Call {
+        let mut call = self.call(Method::POST, "multi", "", asked);
+        let operations: Value = messages::operations(asked.arguments).iter().map(operation).collect();
+        call.headers.push(("content-type", "application/json".to_owned()));
+        call.body = json!({"operations": operations}).to_string().into_bytes();
+        call
+    }
+
     async fn write(&mut self, call: Call) -> Result<Value, Failure> {
         let answer = self.send(call).await?;
         let document = answer.json();
@@ -231,14 +298,22 @@ impl RestDoor {
     }
 
     async fn send(&mut self, call: Call) -> Result<Answer, Failure> {
-        let mut target = call.target;
+        let conditional = call.headers.iter().any(|(name, _)| name.starts_with("if-"));
+        let answer = self.answer(&call).await;
+        self.judge(answer, conditional)
+    }
+
+    async fn answer(&self, call: &Call) -> Answer {
+        let mut target = call.target.clone();
         if !call.query.is_empty() {
             target = format!("{target}?{}", call.query.join("&"));
         }
-        let conditional = call.headers.iter().any(|(name, _)| name.starts_with("if-"));
         let headers: Vec<(&str, &str)> = call.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let answer = self.rest.send(call.method, &target, &headers, call.body).await;
-        let answer = answer.unwrap_or_else(|error| panic!("{target} is not answered: {error:?}"));
+        let answer = self.rest.send(call.method.clone(), &target, &headers, call.body.clone()).await;
+        answer.unwrap_or_else(|error| panic!("{target} is not answered: {error:?}"))
+    }
+
+    fn judge(&mut self, answer: Answer, conditional: bool) -> Result<Answer, Failure> {
         if !answer.status.is_success() {
             return Err(failure(&answer, conditional));
         }
@@ -284,11 +359,32 @@ impl Call {
         self
     }
 
+    fn set_acl(mut self, arguments: &Map<String, Value>) -> Call {
+        if let Some(aversion) = arguments.get("aversion") {
+            self.query.push(format!("aversion={aversion}"));
+        }
+        self.headers.push(("content-type", "application/json".to_owned()));
+        self.body = json!({"acl": sent_acl(&arguments["acl"])}).to_string().into_bytes();
+        self
+    }
+
     fn list(mut self, arguments: &Map<String, Value>) -> Call {
         if let Some(limit) = messages::number(arguments, "limit") {
             self.query.push(format!("limit={limit}"));
         }
         let with = ["stat", "data"].into_iter().filter(|part| messages::flag(arguments, &format!("with_{part}")));
+        let with: Vec<&str> = with.collect();
+        if !with.is_empty() {
+            self.query.push(format!("with={}", with.join(",")));
+        }
+        self
+    }
+
+    fn tree(mut self, arguments: &Map<String, Value>) -> Call {
+        if let Some(depth) = messages::number(arguments, "depth") {
+            self.query.push(format!("depth={depth}"));
+        }
+        let with = ["data", "acl"].into_iter().filter(|part| messages::flag(arguments, &format!("with_{part}")));
         let with: Vec<&str> = with.collect();
         if !with.is_empty() {
             self.query.push(format!("with={}", with.join(",")));
@@ -306,13 +402,18 @@ impl Call {
         arguments.contains_key("version") || arguments.contains_key("mzxid")
     }
 
-    /// Null data can only be told in the envelope.
+    /// Null data, and an ACL, can only be told in the envelope.
     fn data(mut self, arguments: &Map<String, Value>) -> Call {
-        match messages::data(arguments) {
-            Some(bytes) => self.body = bytes.to_vec(),
-            None => {
+        match (messages::data(arguments), arguments.get("acl")) {
+            (Some(bytes), None) => self.body = bytes.to_vec(),
+            (bytes, acl) => {
                 self.headers.push(("content-type", ENVELOPE.to_owned()));
-                self.body = json!({"data": null}).to_string().into_bytes();
+                let data = bytes.map(|bytes| STANDARD.encode(bytes));
+                let mut envelope = json!({"data": data, "encoding": "base64"});
+                if let Some(acl) = acl {
+                    envelope["acl"] = sent_acl(acl);
+                }
+                self.body = envelope.to_string().into_bytes();
             }
         }
         self
@@ -348,6 +449,80 @@ fn listed(document: &Value) -> Value {
     };
     let children: Vec<Value> = document["children"].as_array().expect("a list of children").iter().map(child).collect();
     json!({"children": children, "more": !document["next_page_token"].is_null(), "stat": stat(&document["stat"])})
+}
+
+/// An operation of a multi as the door takes it.
+fn operation(step: &Map<String, Value>) -> Value {
+    let mut operation = json!({"op": messages::text(step, "op").replace("list", "children")});
+    let encoded = || messages::data(step).map(|bytes| STANDARD.encode(bytes));
+    if matches!(operation["op"].as_str(), Some("create" | "set")) {
+        operation["data"] = json!(encoded());
+        operation["encoding"] = json!("base64");
+    }
+    for (name, value) in step {
+        let (name, value) = match name.as_str() {
+            "op" | "data" => continue,
+            "mode" => ("mode", json!(messages::text(step, "mode").replace('_', "-"))),
+            "mzxid" => ("mzxid", json!(format!("{:#x}", value.as_u64().expect("a zxid")))),
+            "acl" => ("acl", sent_acl(value)),
+            "create_parents" => ("parents", value.clone()),
+            other => (other, value.clone()),
+        };
+        operation[name] = value;
+    }
+    operation
+}
+
+/// The result of one operation of a multi.
+fn multi_result(result: &Value) -> Value {
+    if !result["error"].is_null() {
+        return json!({"error": result["error"]["code"]});
+    }
+    let mut value = match result["op"].as_str() {
+        Some("children") => listed(result),
+        Some("get") => json!({"data": data(result)}),
+        Some("get_acl") => json!({"acl": acl(&result["acl"])}),
+        _ => result.clone(),
+    };
+    match &result["stat"] {
+        Value::Null => value.as_object_mut().expect("an object").retain(|name, _| name != "stat"),
+        of => value["stat"] = stat(of),
+    }
+    value
+}
+
+/// A znode of a streamed tree.
+fn tree_node(node: &Value) -> Value {
+    let ttl_ms = node["ttl_ms"].as_u64().unwrap_or(0);
+    let mut value = json!({"path": node["path"], "stat": stat(&node["stat"]), "mode": node["mode"], "ttl_ms": ttl_ms, "data": data(node)});
+    if !node["acl"].is_null() {
+        value["acl"] = acl(&node["acl"]);
+    }
+    value
+}
+
+/// The letters of permissions, in the order of their bits.
+const PERMS: [char; 5] = ['r', 'w', 'c', 'd', 'a'];
+
+/// An ACL of the vectors as the door takes it.
+fn sent_acl(acl: &Value) -> Value {
+    let letters = |perms: &Value| -> String {
+        let perms = perms.as_u64().expect("a set of permissions");
+        PERMS.iter().enumerate().filter(|(bit, _)| perms & (1 << bit) != 0).map(|(_, letter)| letter).collect()
+    };
+    let entry =
+        |entry: &Value| json!({"scheme": entry["scheme"], "id": entry["id"], "perms": letters(&entry["perms"])});
+    acl.as_array().expect("a list of entries").iter().map(entry).collect()
+}
+
+/// An ACL as the vectors have it.
+fn acl(acl: &Value) -> Value {
+    let bits = |perms: &Value| -> u64 {
+        let letters = perms.as_str().expect("letters");
+        PERMS.iter().enumerate().filter(|(_, letter)| letters.contains(**letter)).map(|(bit, _)| 1 << bit).sum()
+    };
+    let entry = |entry: &Value| json!({"perms": bits(&entry["perms"]), "scheme": entry["scheme"], "id": entry["id"]});
+    acl.as_array().expect("a list of entries").iter().map(entry).collect()
 }
 
 /// A stat as the vectors have it.

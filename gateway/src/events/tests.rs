@@ -10,7 +10,7 @@ fn watched(path: &str, kind: WatchKind) -> Watched {
 }
 
 fn frames(watches: Vec<Watched>) -> Frames {
-    let mut frames = Frames::new(watches, Metrics::default());
+    let mut frames = Frames::new(watches, Format::EventStream, Metrics::default());
     assert_eq!(frames.take().as_deref(), Some(RETRY));
     frames
 }
@@ -172,6 +172,70 @@ fn data_is_not_mentioned_unless_it_was_asked_for() {
 #[test]
 fn an_end_is_a_comment() {
     let mut frames = frames(vec![watched("/a", WatchKind::Node)]);
-    frames.push_end(&Problem::bad_arguments("two\nlines"));
+    frames.end(Some(&Problem::bad_arguments("two\nlines")));
     assert_eq!(frames.take().as_deref(), Some(&b": BAD_ARGUMENTS\n\n"[..]));
+}
+
+/// Frames in another form, with `watched` at `/a` and `/b`.
+fn told(format: Format, initial: bool) -> Frames {
+    let watched = |path| Watched { initial, ..watched(path, WatchKind::Children) };
+    Frames::new(vec![watched("/a"), watched("/b")], format, Metrics::default())
+}
+
+#[test]
+fn lines_are_documents_that_say_what_they_are_and_where_to_go_on() {
+    let mut frames = told(Format::Lines, false);
+    frames.push(0, WatchEvent::Created { zxid: 0x10 });
+    frames.push(1, WatchEvent::Created { zxid: 0x10 });
+    frames.push(1, WatchEvent::Events(vec![event(0x11, 2, EventKind::Created, "/b/c")]));
+    frames.push(0, WatchEvent::Reset);
+    frames.push(0, WatchEvent::Events(vec![event(0x12, 0, EventKind::Created, "/a")]));
+    frames.push(0, WatchEvent::Synced { zxid: 0x12 });
+    frames.end(Some(&Problem::bad_arguments("no more")));
+    let text = String::from_utf8(frames.take().unwrap().to_vec()).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let shown: Vec<Value> = lines.iter().map(|line| json!([line["type"], line["id"], line["watch"]])).collect();
+    assert_eq!(
+        shown,
+        [
+            json!(["bookmark", "0x10,0x10", "/b"]),
+            json!(["created", "0x10,0x11.2", "/b"]),
+            json!(["reset", null, "/a"]),
+            json!(["created", null, "/a"]),
+            json!(["bookmark", "0x12,0x11.2", "/a"]),
+            json!(["end", null, null]),
+        ]
+    );
+    assert_eq!((&lines[4]["zxid"], &lines[5]["code"]), (&json!("0x12"), &json!("BAD_ARGUMENTS")));
+}
+
+#[test]
+fn a_document_tells_what_there_is_and_where_the_next_one_begins() {
+    let mut frames = told(Format::Document, true);
+    frames.push(0, WatchEvent::Created { zxid: 0x10 });
+    frames.push(0, WatchEvent::Events(vec![event(0x10, 0, EventKind::Created, "/a")]));
+    frames.push(0, WatchEvent::Synced { zxid: 0x10 });
+    frames.push(1, WatchEvent::Created { zxid: 0x11 });
+    assert!(!frames.is_resumable());
+    frames.push(1, WatchEvent::Events(vec![event(0x11, 0, EventKind::Created, "/b")]));
+    frames.push(1, WatchEvent::Synced { zxid: 0x11 });
+    assert!(frames.is_resumable() && frames.told() == 2);
+    let mut body = frames.take().unwrap().to_vec();
+    body.extend_from_slice(&Format::Document.keep_alive());
+    frames.push(1, WatchEvent::Events(vec![event(0x12, 3, EventKind::Changed, "/b")]));
+    frames.end(None);
+    body.extend_from_slice(&frames.take().unwrap());
+    let document: Value = serde_json::from_slice(&body).unwrap();
+    let paths: Vec<&Value> = document["events"].as_array().unwrap().iter().map(|event| &event["path"]).collect();
+    assert_eq!(paths, ["/a", "/b", "/b"]);
+    assert_eq!(document["next"], "0x10,0x12.3");
+}
+
+#[test]
+fn a_document_that_breaks_off_within_an_initial_state_has_to_begin_anew() {
+    let mut frames = told(Format::Document, true);
+    frames.push(0, WatchEvent::Created { zxid: 0x10 });
+    frames.end(Some(&Problem::bad_arguments("")));
+    let document: Value = serde_json::from_slice(&frames.take().unwrap()).unwrap();
+    assert_eq!(document, json!({"events": [], "next": null}));
 }

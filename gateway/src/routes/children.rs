@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
-use quorate_client::Child;
+use quorate_client::ops::ListChildren;
+use quorate_client::{Call, Child, Children, Client};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -28,23 +29,45 @@ const LIMIT_MAX: u32 = 10_000;
 pub(crate) struct ListParameters {
     /// At most so many. A page may also end early where it would become large.
     #[param(minimum = 1, maximum = 10_000, example = 100)]
-    limit: Option<u32>,
+    pub(super) limit: Option<u32>,
     /// Where the page begins: the `next_page_token` of the page before. The listing goes on by name and is not
     /// frozen: what is created or deleted meanwhile may appear or not.
     #[param(min_length = 1)]
-    page_token: Option<String>,
+    pub(super) page_token: Option<String>,
     /// What is wanted of each child besides its name: `stat`, `data`, or both with a comma between. Both only
     /// where the child's ACL lets the caller read it; data comes with the stat.
     #[param(pattern = "^(stat|data)(,(stat|data))*$", example = "stat,data")]
-    with: Option<String>,
+    pub(super) with: Option<String>,
     /// How fresh the state must be. Default: `session` if the request names a session or a `Quorate-Min-Zxid`, else `local`.
     #[param(inline)]
-    consistency: Option<Consistency>,
+    pub(super) consistency: Option<Consistency>,
+}
+
+impl ListParameters {
+    /// The call that lists these children of the znode at `path`, and what is wanted of each of them.
+    pub(super) fn call(&self, client: &Client, path: &str) -> Result<(Call<ListChildren>, With), Problem> {
+        let with = self.with.as_deref().map_or(Ok(With::default()), With::parse)?;
+        if self.limit.is_some_and(|limit| !(1..=LIMIT_MAX).contains(&limit)) {
+            return Err(Problem::bad_arguments(format!("limit is 1 to {LIMIT_MAX}")));
+        }
+        let mut call = client.children(path).limit(self.limit.unwrap_or(0));
+        if let Some(token) = &self.page_token {
+            let unknown = || Problem::bad_arguments("page_token is none that a listing of this znode answered");
+            call = call.after(page::read_token(path, token).ok_or_else(unknown)?);
+        }
+        if with.stat {
+            call = call.with_stat();
+        }
+        if with.data {
+            call = call.with_data();
+        }
+        Ok((call, with))
+    }
 }
 
 /// What is wanted of each child besides its name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct With {
+pub(super) struct With {
     stat: bool,
     data: bool,
 }
@@ -100,7 +123,7 @@ pub(crate) struct ChildDocument<'a> {
 }
 
 impl<'a> ChildDocument<'a> {
-    fn new(child: &'a Child, with: With) -> ChildDocument<'a> {
+    pub(super) fn new(child: &'a Child, with: With) -> ChildDocument<'a> {
         // Data that the caller may not read comes without a stat; data that is null comes with one.
         let readable = with.data && child.stat.is_some();
         let (text, encoding) = readable.then(|| data_text(child.data.as_ref())).unzip();
@@ -120,30 +143,22 @@ pub(crate) async fn get(State(gateway): State<Gateway>, request: Request) -> Res
     let (parts, _) = request.into_parts();
     let path = path::from_url(parts.uri.path(), PREFIX)?;
     let parameters: ListParameters = query::read(&parts.uri)?;
-    let with = parameters.with.as_deref().map_or(Ok(With::default()), With::parse)?;
-    if parameters.limit.is_some_and(|limit| !(1..=LIMIT_MAX).contains(&limit)) {
-        return Err(Problem::bad_arguments(format!("limit is 1 to {LIMIT_MAX}")));
-    }
     let options = options::of_read(&gateway.config, &parts.headers, parameters.consistency)?;
-    let mut call = gateway.client.children(&*path).limit(parameters.limit.unwrap_or(0)).options(options);
-    if let Some(token) = &parameters.page_token {
-        let unknown = || Problem::bad_arguments("page_token is none that a listing of this znode answered");
-        call = call.after(page::read_token(&path, token).ok_or_else(unknown)?);
-    }
-    if with.stat {
-        call = call.with_stat();
-    }
-    if with.data {
-        call = call.with_data();
-    }
+    let (call, with) = parameters.call(&gateway.client, &path)?;
+    let call = call.options(options);
     let found = call.send().await.map_err(|error| Problem::from(error).at(&path))?;
-    let last = found.children.last().filter(|_| found.more);
     let document = ChildrenPage {
         path: &path,
         zxid: Hex(found.zxid),
         stat: StatDocument::from(&found.stat),
         children: found.children.iter().map(|child| ChildDocument::new(child, with)).collect(),
-        next_page_token: last.map(|child| page::token(&path, &child.name)),
+        next_page_token: next_page_token(&path, &found),
     };
     Ok(Answer::new(&gateway, StatusCode::OK, found.zxid).json(&document).finish())
+}
+
+/// Where the page after `page` begins, if there is one.
+pub(super) fn next_page_token(path: &str, page: &Children) -> Option<String> {
+    let last = page.children.last().filter(|_| page.more)?;
+    Some(page::token(path, &last.name))
 }

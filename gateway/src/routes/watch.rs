@@ -1,25 +1,32 @@
-//! `/v1/watch`: changes as they happen, as server-sent events.
+//! `/v1/watch`: changes as they happen, as server-sent events, in lines of JSON, or by long polls.
+
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use futures_util::StreamExt as _;
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, VARY};
 use quorate_client::{Reason, WatchBuilder, WatchEvent, WatchKind, Watches};
 use serde::Deserialize;
 use tokio::time;
 use utoipa::IntoParams;
 
-use super::Answer;
-use crate::events::{EventDocument, EventStream, Frames, Watched};
+use super::{ACCEPT, Answer};
+use crate::event_stream::{EventStream, Wait};
+use crate::events::{EventDocument, EventsDocument, Format, Frames, ToldDocument, Watched};
 use crate::gateway::Gateway;
 use crate::position::Position;
 use crate::problem::{Problem, ProblemDocument};
+use crate::representation::{NDJSON, named_quality};
 use crate::{header, options, path, query};
 
-const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+const EVENT_STREAM: &str = "text/event-stream";
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// How long a long poll waits that does not say, and at most: proxies close what takes longer to be answered.
+const WAIT_DEFAULT: Duration = Duration::from_secs(30);
+const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Asks proxies of a common kind to hand events on as they come.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -46,9 +53,25 @@ pub(crate) struct WatchParameters {
     /// Begin strictly after this: the id of an event, or a zxid. Counts only without `Last-Event-ID`.
     #[param(min_length = 1, example = "0x100000007.0")]
     from: Option<String>,
+    /// Answer one JSON document as soon as there is anything to tell, or after so long if there is nothing: `500ms`,
+    /// `30s`, `1m`; at most a minute.
+    #[param(pattern = "^[0-9]+(ms|s|m)$", example = "30s")]
+    wait: Option<String>,
 }
 
 impl WatchParameters {
+    /// In which form the caller wants to be told, and for how long a document waits.
+    fn format(&self, headers: &HeaderMap) -> Result<(Format, Option<Duration>), Problem> {
+        if let Some(text) = &self.wait {
+            return Ok((Format::Document, Some(read_wait(text)?)));
+        }
+        let quality = |format| named_quality(headers, media_type(format));
+        let formats = [Format::Document, Format::Lines, Format::EventStream];
+        // Of those that are wanted as much as each other, the last one counts; so it does if none is named.
+        let format = formats.into_iter().max_by_key(|format| quality(*format)).unwrap_or(Format::EventStream);
+        Ok((format, (format == Format::Document).then_some(WAIT_DEFAULT)))
+    }
+
     fn kind(&self) -> Result<WatchKind, Problem> {
         match (self.recursive, self.children) {
             (false, false) => Ok(WatchKind::Node),
@@ -56,6 +79,36 @@ impl WatchParameters {
             (false, true) => Ok(WatchKind::Children),
             (true, true) => Err(Problem::bad_arguments("watch either the children or everything below: not both")),
         }
+    }
+}
+
+/// `500ms`, `30s`, `1m`.
+fn read_wait(text: &str) -> Result<Duration, Problem> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_lowercase());
+    let unit_ms = match &text[digits.len()..] {
+        "ms" => Some(1),
+        "s" => Some(1_000),
+        "m" => Some(60_000),
+        _ => None,
+    };
+    let number = Some(digits).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
+    let ms =
+        number.and_then(|digits| digits.parse::<u64>().ok()).zip(unit_ms).map(|(number, ms)| number.checked_mul(ms));
+    let Some(Some(ms)) = ms else {
+        return Err(Problem::bad_arguments(format!("wait={text:?} is no time: write 500ms, 30s or 1m")));
+    };
+    let wait = Duration::from_millis(ms);
+    if wait > WAIT_MAX {
+        return Err(Problem::bad_arguments(format!("wait is at most {} s", WAIT_MAX.as_secs())));
+    }
+    Ok(wait)
+}
+
+fn media_type(format: Format) -> &'static str {
+    match format {
+        Format::EventStream => EVENT_STREAM,
+        Format::Lines => NDJSON,
+        Format::Document => "application/json",
     }
 }
 
@@ -121,11 +174,19 @@ impl Begin {
 /// does not reach back to `Last-Event-ID`, forget what you know, the present state follows and a `bookmark` ends it.
 /// Ids are `<zxid>.<index>`, one for each path, with commas between. A stream that is cut off goes on strictly after
 /// its last id: browsers send it as `Last-Event-ID` by themselves, others may use `from`.
+///
+/// With `Accept: application/x-ndjson` the same comes in lines of JSON, each with its `type` and `id`. With `wait`, or
+/// `Accept: application/json`, it is a long poll: one document, as soon as there is anything to tell, whose `next` is the
+/// `from` of the next request. What lies between two polls is not missed.
 #[utoipa::path(
     get, path = "/v1/watch", tag = "watch", operation_id = "watch",
     params(WatchParameters, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen", example = "0x100000007.0")),
     responses(
-        (status = 200, description = "The stream", body = EventDocument<'_>, content_type = "text/event-stream"),
+        (status = 200, description = "The stream, or what there was to tell", content(
+            (EventDocument<'_> = "text/event-stream"),
+            (ToldDocument<'_> = "application/x-ndjson"),
+            (EventsDocument<'_> = "application/json"),
+        )),
         (status = 410, description = "The history does not reach back to `from`", body = ProblemDocument<'_>, content_type = "application/problem+json"),
         (status = "default", description = "It failed", body = ProblemDocument<'_>, content_type = "application/problem+json"),
     ),
@@ -142,6 +203,7 @@ pub(crate) async fn get(State(gateway): State<Gateway>, request: Request) -> Res
         path::check(path).map_err(|fault| Problem::from(fault).at(path))?;
     }
     let kind = parameters.kind()?;
+    let (format, wait) = parameters.format(&parts.headers)?;
     let begin = Begin::of(&parameters, &parts.headers)?;
     let options = options::of_read(config, &parts.headers, None)?;
     let place = gateway.event_streams.clone().try_acquire_owned().map_err(|_| {
@@ -159,15 +221,17 @@ pub(crate) async fn get(State(gateway): State<Gateway>, request: Request) -> Res
         position: begin.position(index),
         initial: begin == Begin::Initial,
     });
-    let mut frames = Frames::new(watched.collect(), config.metrics.clone());
+    let mut frames = Frames::new(watched.collect(), format, config.metrics.clone());
     let Ok(begun) = time::timeout(config.request_timeout, await_begin(&mut watches, &mut frames)).await else {
         return Err(Problem::new(Reason::Unavailable, "no server began the watch in time"));
     };
     let zxid = begun?;
-    let body = EventStream::new(&gateway, watches, frames, place);
+    let wait = wait.map(|time| Wait::new(time, begin == Begin::Initial));
+    let body = EventStream::new(&gateway, watches, frames, wait, place);
     Ok(Answer::new(&gateway, StatusCode::OK, zxid)
-        .body(EVENT_STREAM, Body::new(body))
+        .body(HeaderValue::from_static(media_type(format)), Body::new(body))
         .field((CACHE_CONTROL, NO_STORE))
+        .field((VARY, ACCEPT))
         .field((ACCEL_BUFFERING, HeaderValue::from_static("no")))
         .finish())
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use http::{StatusCode, Uri};
 use quorate_client::{CreateMode, Reason, Stat};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Answer;
@@ -17,7 +17,9 @@ use crate::etag::{BadCondition, Condition, Form, Tagged};
 use crate::gateway::Gateway;
 use crate::options::{self, Consistency, Preference};
 use crate::problem::{Problem, ProblemDocument};
-use crate::representation::{ENVELOPE_TYPE, Envelope, RAW_TYPE, SentEnvelope, StatDocument, Written, data_text};
+use crate::representation::{
+    ENVELOPE_TYPE, Envelope, RAW_TYPE, SentEnvelope, SentZnode, StatDocument, Written, data_text,
+};
 use crate::{body, header, path, query};
 
 /// Where the znodes are. A znode's path follows, without its leading slash.
@@ -75,7 +77,7 @@ pub(crate) struct DeleteParameters {
 }
 
 /// What kind of znode a create makes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Mode {
     /// Stays until it is deleted.
@@ -97,7 +99,7 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    fn with_ttl(self, ttl_ms: Option<u64>) -> Result<CreateMode, Problem> {
+    pub(super) fn with_ttl(self, ttl_ms: Option<u64>) -> Result<CreateMode, Problem> {
         let ttl = ttl_ms.map(Duration::from_millis);
         match (self, ttl) {
             (Mode::Ttl, Some(ttl)) => Ok(CreateMode::Ttl(ttl)),
@@ -109,6 +111,20 @@ impl Mode {
             (Mode::Ephemeral, None) => Ok(CreateMode::Ephemeral),
             (Mode::EphemeralSequential, None) => Ok(CreateMode::EphemeralSequential),
             (Mode::Container, None) => Ok(CreateMode::Container),
+        }
+    }
+}
+
+impl From<CreateMode> for Mode {
+    fn from(mode: CreateMode) -> Mode {
+        match mode {
+            CreateMode::Persistent => Mode::Persistent,
+            CreateMode::PersistentSequential => Mode::Sequential,
+            CreateMode::Ephemeral => Mode::Ephemeral,
+            CreateMode::EphemeralSequential => Mode::EphemeralSequential,
+            CreateMode::Container => Mode::Container,
+            CreateMode::Ttl(_) => Mode::Ttl,
+            CreateMode::TtlSequential(_) => Mode::TtlSequential,
         }
     }
 }
@@ -204,14 +220,17 @@ pub(crate) async fn put(State(gateway): State<Gateway>, request: Request) -> Res
     let parameters: PutParameters = query::read(&parts.uri)?;
     let condition = Condition::of_write(&parts.headers, parameters.version)?;
     let options = options::of_write(&gateway.config, &parts.headers)?;
-    let Sent { data, _body } = Sent::read(&gateway, &parts.headers, body, &path).await?;
+    let Sent { znode: SentZnode { data, acl }, _body } = Sent::read(&gateway, &parts.headers, body, &path).await?;
     let echo = Echo::of(&parts.headers, &data);
     let refused = |error: quorate_client::Error| refused(error, condition).at(&path);
     let written = if condition == Condition::Absent {
-        let created = gateway.client.create(&*path, data).options(options).send().await.map_err(refused)?;
+        let call = gateway.client.create(&*path, data).options(options);
+        let call = if let Some(acl) = acl { call.acl(acl) } else { call };
+        let created = call.send().await.map_err(refused)?;
         WrittenZnode { created: true, stat: created.stat, zxid: created.zxid }
     } else {
         let call = gateway.client.set(&*path, data).options(options);
+        let call = if let Some(acl) = acl { call.acl(acl) } else { call };
         let call = match condition {
             Condition::None => call.upsert(),
             Condition::Exists | Condition::Absent => call,
@@ -253,9 +272,10 @@ pub(crate) async fn post(State(gateway): State<Gateway>, request: Request) -> Re
         return Err(Problem::bad_arguments("a create has no other condition than If-None-Match: *"));
     }
     let options = options::of_write(&gateway.config, &parts.headers)?;
-    let Sent { data, _body } = Sent::read(&gateway, &parts.headers, body, &path).await?;
+    let Sent { znode: SentZnode { data, acl }, _body } = Sent::read(&gateway, &parts.headers, body, &path).await?;
     let echo = Echo::of(&parts.headers, &data);
     let call = gateway.client.create(&*path, data).mode(mode).options(options);
+    let call = if let Some(acl) = acl { call.acl(acl) } else { call };
     let call = if parameters.parents { call.parents() } else { call };
     let created = call.send().await.map_err(|error| refused(error, condition).at(&path))?;
     let written = WrittenZnode { created: true, stat: created.stat, zxid: created.zxid };
@@ -367,10 +387,9 @@ fn read_options(gateway: &Gateway, uri: &Uri, headers: &HeaderMap) -> Result<quo
     options::of_read(&gateway.config, headers, parameters.consistency)
 }
 
-/// The data that a write's body holds.
+/// What a write's body holds.
 struct Sent {
-    /// Absent for null data.
-    data: Option<Bytes>,
+    znode: SentZnode,
     /// Kept until the write is answered: as long as there is the data, it is one of the bodies under way.
     _body: body::Received,
 }
@@ -379,11 +398,11 @@ impl Sent {
     async fn read(gateway: &Gateway, headers: &HeaderMap, body: Body, path: &str) -> Result<Sent, Problem> {
         let form = Form::sent(headers)?;
         let body = body::read(gateway, headers, body).await?;
-        let data = match form {
-            Form::Raw => Some(body.bytes.clone()),
+        let znode = match form {
+            Form::Raw => SentZnode { data: Some(body.bytes.clone()), acl: None },
             Form::Envelope => SentEnvelope::read(&body.bytes, path)?,
         };
-        Ok(Sent { data, _body: body })
+        Ok(Sent { znode, _body: body })
     }
 }
 

@@ -265,3 +265,91 @@ async fn open_streams_are_limited_and_counted() {
     let reader = Reader::open(&gateway, request("GET", "/v1/watch?path=/a")).await;
     assert_eq!(reader.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn lines_of_json_tell_the_same() {
+    let gateway = gateway(&server());
+    let asked = request("GET", "/v1/watch?path=/a&initial=true").header("accept", "application/x-ndjson");
+    let mut reader = Reader::open(&gateway, asked).await;
+    assert_eq!(reader.headers["content-type"], "application/x-ndjson");
+    while reader.text.lines().count() < 3 {
+        assert!(reader.read().await);
+    }
+    let lines: Vec<Value> = reader.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let shown: Vec<Value> = lines.iter().map(|line| json!([line["type"], line["id"], line["zxid"]])).collect();
+    assert_eq!(
+        shown,
+        [json!(["created", null, "0x10"]), json!(["bookmark", "0x10", "0x10"]), json!(["changed", "0x11.2", "0x11"])]
+    );
+}
+
+#[tokio::test]
+async fn a_long_poll_answers_as_soon_as_there_is_anything() {
+    let fake = server();
+    let gateway = gateway(&fake);
+    let first = get(&gateway, "/v1/watch?path=/a&wait=1m").await;
+    assert_eq!((first.status, first.header("content-type")), (StatusCode::OK, "application/json"));
+    let document = first.json();
+    assert_eq!((&document["next"], &document["events"][0]["id"]), (&json!("0x11.0"), &json!("0x11.0")));
+    assert_eq!(document["events"].as_array().unwrap().len(), 1);
+    fake.watched();
+    let next = request("GET", "/v1/watch?path=/a&from=0x11.0").header("accept", "application/json");
+    assert_eq!(send(&gateway, next, "").await.json()["next"], "0x20.0");
+    assert_eq!((fake.watched()[0].start_zxid, open_streams(&gateway).await), (Some(0x11), "0".to_owned()));
+    // What was told before is gone: as everywhere.
+    assert_eq!(get(&gateway, "/v1/watch?path=/a&from=0x1&wait=1s").await.verdict(), (410, "COMPACTED".to_owned()));
+    let resumed = request("GET", "/v1/watch?path=/a&wait=1s").header("last-event-id", "0x1.0");
+    let document = send(&gateway, resumed, "").await.json();
+    let kinds: Vec<&Value> = document["events"].as_array().unwrap().iter().map(|told| &told["type"]).collect();
+    assert_eq!((&kinds[..2], &document["next"]), (&[&json!("reset"), &json!("created")][..], &json!("0x11.2")));
+}
+
+#[tokio::test]
+async fn a_long_poll_ends_when_its_time_is_up() {
+    let fake = Fake::telling(|asked| {
+        let begun = [created(0x10)].into_iter();
+        begun.chain(asked.send_initial.then(|| synced(0x12))).collect()
+    });
+    let config = Config { keep_alive: Duration::from_millis(10), ..Config::default() };
+    let gateway = router(fake.client(), config);
+    let waited = get(&gateway, "/v1/watch?path=/a&wait=50ms").await;
+    assert_eq!(waited.json(), json!({"events": [], "next": "0x10"}));
+    // Meanwhile it shows that it lives.
+    assert!(waited.body.starts_with(b"{\"events\":[ "), "{waited:?}");
+    // The present state of nothing is an answer, too.
+    assert_eq!(
+        get(&gateway, "/v1/watch?path=/a&initial=true&wait=1m").await.json(),
+        json!({"events": [], "next": "0x12"})
+    );
+    for wait in ["1", "s", "1h", "-1s", "1.5s", "61s", "2m", "18446744073709551615m"] {
+        let refused = get(&gateway, &format!("/v1/watch?path=/a&wait={wait}")).await;
+        assert_eq!(refused.verdict(), (400, "BAD_ARGUMENTS".to_owned()), "{wait}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_poll_ends_when_the_gateway_does() {
+    let config = Config::default();
+    let shutdown = config.shutdown.clone();
+    let gateway = router(Fake::telling(|_| vec![created(0x10)]).client(), config);
+    let mut reader = Reader::open(&gateway, request("GET", "/v1/watch?path=/a&wait=1m")).await;
+    assert!(reader.read().await);
+    shutdown.cancel();
+    while reader.read().await {}
+    assert_eq!(serde_json::from_str::<Value>(&reader.text).unwrap(), json!({"events": [], "next": "0x10"}));
+}
+
+#[tokio::test]
+async fn the_form_of_a_watch_is_what_the_caller_accepts() {
+    let gateway = gateway(&server());
+    let check = async |accept: &str, expected: &str| {
+        let reader = Reader::open(&gateway, request("GET", "/v1/watch?path=/a").header("accept", accept)).await;
+        assert_eq!(reader.headers["content-type"], expected, "{accept}");
+    };
+    check("", "text/event-stream").await;
+    check("*/*", "text/event-stream").await;
+    check("text/html, */*;q=0.8", "text/event-stream").await;
+    check("application/json", "application/json").await;
+    check("application/x-ndjson, application/json;q=0.5", "application/x-ndjson").await;
+    check("text/event-stream, application/json", "text/event-stream").await;
+}

@@ -1,5 +1,7 @@
 //! A server that knows no tree: each test says what it answers, and looks at what was asked. Real gRPC over memory.
 
+mod trees;
+
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +20,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use v1::cluster_service_server::{ClusterService, ClusterServiceServer};
 use v1::session_service_server::{SessionService, SessionServiceServer};
 use v1::watch_service_server::{WatchService, WatchServiceServer};
+use v1::znode_service_server::ZnodeServiceServer;
 
 pub(super) use v1::channel_operation::Operation;
 pub(super) use v1::channel_reply::Result as Reply;
@@ -46,6 +49,7 @@ struct Script {
     serving: bool,
     asked: Mutex<Vec<Operation>>,
     watched: Mutex<Vec<v1::WatchCreate>>,
+    streamed: Mutex<Vec<v1::StreamTreeRequest>>,
     reconfigured: Mutex<Vec<v1::ReconfigureRequest>>,
     /// Watch streams that are open.
     listening: AtomicUsize,
@@ -54,8 +58,9 @@ struct Script {
 impl Fake {
     fn new(answers: Box<Answers>, tellings: Box<Tellings>, serving: bool) -> Fake {
         let listening = AtomicUsize::new(0);
-        let (asked, watched, reconfigured) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Fake(Arc::new(Script { answers, tellings, serving, asked, watched, reconfigured, listening }))
+        let (asked, watched, streamed) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let reconfigured = Mutex::default();
+        Fake(Arc::new(Script { answers, tellings, serving, asked, watched, streamed, reconfigured, listening }))
     }
 
     /// A server that answers every operation so.
@@ -90,6 +95,11 @@ impl Fake {
         std::mem::take(&mut self.0.watched.lock().unwrap())
     }
 
+    /// The trees that were begun since the last time.
+    pub(super) fn streamed(&self) -> Vec<v1::StreamTreeRequest> {
+        std::mem::take(&mut self.0.streamed.lock().unwrap())
+    }
+
     /// The changes of the ensemble that were asked for since the last time.
     pub(super) fn reconfigured(&self) -> Vec<v1::ReconfigureRequest> {
         std::mem::take(&mut self.0.reconfigured.lock().unwrap())
@@ -108,6 +118,7 @@ impl Fake {
         let serve = Server::builder()
             .add_service(SessionServiceServer::new(fake.clone()))
             .add_service(WatchServiceServer::new(fake.clone()))
+            .add_service(ZnodeServiceServer::new(fake.clone()))
             .add_service(ClusterServiceServer::new(fake))
             .serve_with_incoming(incoming);
         tokio::spawn(serve);
