@@ -11,6 +11,11 @@ use crate::metrics::Metrics;
 pub struct Config {
     /// Whom requests may come from, as far as browsers tell.
     pub origins: Origins,
+    /// Origins, `https://host` or `https://host:port`, whose pages may call although they are of another host. None by
+    /// default.
+    pub cors_origins: Vec<String>,
+    /// Compress what the gateway writes itself, for callers that ask for it.
+    pub compression: bool,
     /// Bytes of a request's body. The default holds 1,000,000 bytes of data in base64, with a stat around it.
     pub body_bytes_max: usize,
     /// Bytes of all bodies that have arrived in part; a body that would need more is refused with THROTTLED. Those that
@@ -65,6 +70,8 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             origins: Origins::loopback(),
+            cors_origins: Vec::new(),
+            compression: true,
             body_bytes_max: 1_500_000,
             bodies_bytes_max: 128 * 1024 * 1024,
             uri_bytes_max: 16 * 1024,

@@ -1,7 +1,7 @@
 //! `Door`: what happens to every request before its route and to every response after it.
 //!
 //! Before: limits, `Host` and `Origin`, a name for the request, a place among those under way. After: problems become
-//! documents, and every response gets the request's name and the newest zxid.
+//! documents, what is long is compressed, and every response gets the request's name and the newest zxid.
 
 use std::convert::Infallible;
 use std::task::{self, Poll};
@@ -17,11 +17,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tower::{Layer, Service};
 
 use crate::gateway::Gateway;
-use crate::guard;
 use crate::header::{self, Block};
 use crate::hex::Hex;
 use crate::metrics::{Active, Resource};
 use crate::problem::{self, Problem, Refusal};
+use crate::trace::Span;
+use crate::{compression, guard};
 
 /// Longer names of requests are replaced by our own.
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -66,7 +67,8 @@ where
     fn call(&mut self, request: Request) -> Self::Future {
         let visit = Visit::begin(&self.gateway, &request);
         match visit.admit(request) {
-            Ok((request, place)) => {
+            Ok(Admitted::Answered(response)) => Box::pin(std::future::ready(Ok(visit.end(response)))),
+            Ok(Admitted::Request(request, place)) => {
                 // There is no timer here: whatever a route waits for, a body or an answer, has a limit of its own.
                 let answer = self.routes.call(request);
                 Box::pin(async move {
@@ -80,6 +82,14 @@ where
     }
 }
 
+/// A request that has come to the door.
+enum Admitted {
+    /// It may come in, and has a place among those under way.
+    Request(Request, OwnedSemaphorePermit),
+    /// It asks the door itself.
+    Answered(Response),
+}
+
 /// One request from its header to its answer's.
 struct Visit {
     gateway: Gateway,
@@ -87,6 +97,10 @@ struct Visit {
     uri: Uri,
     request_id: HeaderValue,
     html: bool,
+    gzip: bool,
+    /// Of a page that may call.
+    origin: Option<HeaderValue>,
+    span: Option<Span>,
     since: Instant,
     _active: Active,
 }
@@ -98,14 +112,17 @@ impl Visit {
             uri: request.uri().clone(),
             request_id: request_id(request.headers()).unwrap_or_else(|| gateway.next_request_id()),
             html: wants_html(request.headers()),
+            gzip: gateway.config.compression && compression::accepts_gzip(request.headers()),
+            origin: gateway.cors.allowed(request.headers()),
+            span: Span::of(request.headers()),
             since: Instant::now(),
             _active: gateway.config.metrics.request_begins(),
             gateway: gateway.clone(),
         }
     }
 
-    /// The request and its place among those under way, if it may come in.
-    fn admit(&self, request: Request) -> Result<(Request, OwnedSemaphorePermit), Problem> {
+    /// Whether the request may come in.
+    fn admit(&self, request: Request) -> Result<Admitted, Problem> {
         let config = &self.gateway.config;
         let uri_bytes = request.uri().path().len() + request.uri().query().map_or(0, str::len);
         if uri_bytes > config.uri_bytes_max {
@@ -120,11 +137,14 @@ impl Visit {
             return Err(Problem::refusal(Refusal::HeaderTooLarge, detail));
         }
         let (parts, body) = request.into_parts();
-        guard::check(&config.origins, &parts)?;
+        guard::check(&config.origins, &self.gateway.cors, &parts)?;
+        if let Some(answer) = self.gateway.cors.preflight(&parts.method, &parts.headers) {
+            return Ok(Admitted::Answered(answer));
+        }
         let place = self.gateway.requests.clone().try_acquire_owned().map_err(|_| {
             Problem::new(Reason::Throttled, format!("{} requests are under way already", config.requests_max))
         })?;
-        Ok((Request::from_parts(parts, body), place))
+        Ok(Admitted::Request(Request::from_parts(parts, body), place))
     }
 
     /// The response as it leaves.
@@ -148,8 +168,15 @@ impl Visit {
             problem.render(&context, &mut response);
         }
         let resource = Resource::of(self.uri.path());
-        self.gateway.config.metrics.request_answered(resource, response.status(), self.since.elapsed());
+        let (status, took) = (response.status(), self.since.elapsed());
+        self.gateway.config.metrics.request_answered(resource, status, took);
+        let (method, url, request_id) = (&self.method, self.uri.path(), &self.request_id);
+        let span = self.span.as_ref().map(tracing::field::display);
+        tracing::debug!(%method, url, status = status.as_u16(), ?took, ?request_id, span, "request answered");
+        let mut response =
+            if self.gateway.config.compression { compression::compress(self.gzip, response) } else { response };
         let headers = response.headers_mut();
+        self.gateway.cors.mark(self.origin, headers);
         headers.insert(header::REQUEST_ID, self.request_id);
         headers.insert(CONTENT_TYPE_OPTIONS, NOSNIFF);
         response
@@ -159,10 +186,11 @@ impl Visit {
     fn log(&self, problem: &Problem) {
         let (status, code, detail) = (problem.status().as_u16(), problem.code(), problem.detail());
         let (method, url, request_id) = (&self.method, self.uri.path(), &self.request_id);
+        let span = self.span.as_ref().map(tracing::field::display);
         if problem.status() == http::StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(%method, url, status, code, detail, ?request_id, "request failed");
+            tracing::error!(%method, url, status, code, detail, ?request_id, span, "request failed");
         } else {
-            tracing::debug!(%method, url, status, code, detail, ?request_id, "request failed");
+            tracing::debug!(%method, url, status, code, detail, ?request_id, span, "request failed");
         }
     }
 }

@@ -67,6 +67,15 @@ impl Tagged {
     }
 }
 
+/// What the tag of a compressed representation ends with: its bytes are others.
+const GZIP_SUFFIX: &str = "-gzip";
+
+/// The tag that a representation has if it is compressed, from the one that it has as it is.
+pub(crate) fn of_gzip(tag: &HeaderValue) -> Option<HeaderValue> {
+    let opaque = tag.to_str().ok()?.strip_suffix('"')?;
+    HeaderValue::try_from(format!("{opaque}{GZIP_SUFFIX}\"")).ok()
+}
+
 /// Whether `If-None-Match` names the tag with this text.
 fn is_known(current: &[u8], headers: &HeaderMap) -> bool {
     match Tags::read(headers, &IF_NONE_MATCH) {
@@ -252,7 +261,8 @@ fn parse_list<'a>(mut text: &'a str, tags: &mut Vec<Tag<'a>>) -> Option<()> {
             None => (false, text),
         };
         let (opaque, rest) = quoted.strip_prefix('"')?.split_once('"')?;
-        tags.push(Tag { weak, opaque });
+        // Compressed or not, what a condition is about is the same.
+        tags.push(Tag { weak, opaque: opaque.strip_suffix(GZIP_SUFFIX).unwrap_or(opaque) });
         let rest = rest.trim_start();
         text = match rest.strip_prefix(',') {
             Some(next) => next.trim_start(),
@@ -296,10 +306,12 @@ mod tests {
         check(Form::Raw, r#"W/"0x100000002""#, true);
         check(Form::Raw, r#""x", "0x100000002""#, true);
         check(Form::Raw, r#""a,b" ,W/"c","0x100000002""#, true);
+        check(Form::Raw, r#""0x100000002-gzip""#, true);
         check(Form::Raw, r#""0x100000003""#, false);
         check(Form::Raw, r#""0x100000002-0x100000005-3""#, false);
         check(Form::Raw, "0x100000002", false);
         check(Form::Envelope, r#""0x100000002-0x100000005-3""#, true);
+        check(Form::Envelope, r#"W/"0x100000002-0x100000005-3-gzip""#, true);
         check(Form::Envelope, r#""0x100000002-0x100000005-4""#, false);
         check(Form::Envelope, r#""0x100000002""#, false);
         assert!(!STAT.is_known(Form::Raw, &HeaderMap::new()));
@@ -326,6 +338,7 @@ mod tests {
         check(&[], Some(-1), Some(AclCondition::Aversion(-1)));
         check(&[(IF_MATCH, "*")], None, Some(AclCondition::Exists));
         check(&[(IF_MATCH, r#""acl-0x2-3""#)], None, Some(AclCondition::Aversion(3)));
+        check(&[(IF_MATCH, r#""acl-0x2-3-gzip""#)], None, Some(AclCondition::Aversion(3)));
         check(&[(IF_MATCH, r#""acl-0x2--7", "foreign""#)], None, Some(AclCondition::Aversion(-7)));
         check(&[(IF_MATCH, r#""0x100000002""#)], None, Some(AclCondition::Never));
         check(&[(IF_MATCH, r#"W/"acl-0x2-3""#)], None, Some(AclCondition::Never));

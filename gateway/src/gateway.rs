@@ -1,8 +1,8 @@
 //! `Gateway`: what all routes share.
 
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::header::HeaderValue;
@@ -10,8 +10,9 @@ use quorate_client::Client;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
-use crate::openapi;
+use crate::cors::Cors;
 use crate::readers::Readers;
+use crate::{docs, openapi};
 
 /// What all routes share. Cloning it is cheap.
 #[derive(Clone)]
@@ -29,8 +30,12 @@ pub(crate) struct Shared {
     pub(crate) event_streams: Arc<Semaphore>,
     /// Those who read streams.
     pub(crate) readers: Readers,
+    /// Whose pages may call.
+    pub(crate) cors: Cors,
     /// The OpenAPI document, as JSON.
     pub(crate) openapi: Bytes,
+    /// The same as a page, once somebody has asked for it.
+    docs: OnceLock<Bytes>,
     request_ids: RequestIds,
 }
 
@@ -41,11 +46,19 @@ impl Gateway {
             body_bytes: Arc::new(Semaphore::new(config.bodies_bytes_max.min(Semaphore::MAX_PERMITS))),
             event_streams: Arc::new(Semaphore::new(config.event_streams_max.min(Semaphore::MAX_PERMITS))),
             readers: Readers::new(config.stall_timeout()),
+            cors: Cors::new(config.cors_origins.clone()),
             openapi: openapi::json(),
+            docs: OnceLock::new(),
             request_ids: RequestIds::new(),
             client,
             config,
         }))
+    }
+
+    /// The OpenAPI document as a page.
+    pub(crate) fn docs(&self) -> Bytes {
+        let page = || docs::page(&serde_json::from_slice(&self.0.openapi).expect("what was written as JSON is JSON"));
+        self.0.docs.get_or_init(|| page().into()).clone()
     }
 
     /// The name of a request that brought none.

@@ -6,13 +6,14 @@ use http::header::{HOST, HeaderMap, HeaderName, ORIGIN};
 use http::request::Parts;
 
 use crate::config::Origins;
+use crate::cors::Cors;
 use crate::problem::{Problem, Refusal};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
-/// Refuses the request if its `Host` or its `Origin` is not allowed.
-pub(crate) fn check(origins: &Origins, parts: &Parts) -> Result<(), Problem> {
+/// Refuses the request if its `Host` or its `Origin` is not allowed. Pages of some origins are: `cors` says which.
+pub(crate) fn check(origins: &Origins, cors: &Cors, parts: &Parts) -> Result<(), Problem> {
     // HTTP/2 names the host in the target, HTTP/1.1 in a header. Only HTTP/1.0, which no browser speaks, has neither.
     let host = match parts.uri.authority() {
         Some(authority) => Some(authority.as_str()),
@@ -22,7 +23,7 @@ pub(crate) fn check(origins: &Origins, parts: &Parts) -> Result<(), Problem> {
         Origins::Any => {
             // A page may call the host that it is from, by whatever name.
             let own = host.and_then(host_of);
-            check_origin(&parts.headers, |origin| own.is_some_and(|own| own.eq_ignore_ascii_case(origin)))
+            check_origin(&parts.headers, cors, |origin| own.is_some_and(|own| own.eq_ignore_ascii_case(origin)))
         }
         Origins::Only { hosts } => {
             if let Some(host) = host
@@ -33,13 +34,16 @@ pub(crate) fn check(origins: &Origins, parts: &Parts) -> Result<(), Problem> {
                 );
                 return Err(Problem::refusal(Refusal::HostRefused, detail));
             }
-            check_origin(&parts.headers, |origin| is_allowed(origin, hosts))
+            check_origin(&parts.headers, cors, |origin| is_allowed(origin, hosts))
         }
     }
 }
 
 /// Refuses what a browser sends for a page of another host than those that `may_call`.
-fn check_origin(headers: &HeaderMap, may_call: impl Fn(&str) -> bool) -> Result<(), Problem> {
+fn check_origin(headers: &HeaderMap, cors: &Cors, may_call: impl Fn(&str) -> bool) -> Result<(), Problem> {
+    if cors.allowed(headers).is_some() {
+        return Ok(());
+    }
     if let Some(origin) = text(headers, &ORIGIN)? {
         // `null` is the origin of sandboxed pages and local files: anybody's.
         let host = origin.split_once("://").and_then(|(_, host)| host_of(host));
@@ -98,7 +102,8 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        check(origins, &parts).err().map(|problem| problem.code())
+        let cors = Cors::new(vec!["https://page.example".to_owned()]);
+        check(origins, &cors, &parts).err().map(|problem| problem.code())
     }
 
     #[test]
@@ -162,6 +167,18 @@ mod tests {
             "http://10.0.0.1:7180",
         ] {
             assert_eq!(from(origin), Some("ORIGIN_REFUSED"), "{origin}");
+        }
+    }
+
+    #[test]
+    fn pages_of_an_origin_that_is_named_may_call() {
+        for origins in [Origins::loopback(), Origins::Any] {
+            let from = |origin| verdict_of(&origins, &[("host", "localhost"), ("origin", origin)]);
+            assert_eq!(from("https://page.example"), None, "{origins:?}");
+            assert_eq!(from("https://page.example:1"), Some("ORIGIN_REFUSED"), "{origins:?}");
+            let elsewhere = [("host", "evil.example"), ("origin", "https://page.example")];
+            let refused = (origins == Origins::loopback()).then_some("HOST_REFUSED");
+            assert_eq!(verdict_of(&origins, &elsewhere), refused, "{origins:?}");
         }
     }
 

@@ -9,7 +9,10 @@
 mod acl;
 mod body;
 mod caller;
+mod compression;
 mod config;
+mod cors;
+mod docs;
 mod door;
 mod etag;
 mod event_stream;
@@ -18,6 +21,7 @@ mod gateway;
 mod guard;
 mod header;
 mod hex;
+mod html;
 mod metrics;
 mod openapi;
 mod options;
@@ -33,6 +37,7 @@ mod routes;
 mod serve;
 mod session;
 mod time;
+mod trace;
 mod tree_stream;
 
 #[cfg(test)]
@@ -101,7 +106,8 @@ fn api(with_metrics: bool) -> OpenApiRouter<Gateway> {
         .routes(routes!(snapshot::get, snapshot::put))
         .routes(routes!(operations::livez))
         .routes(routes!(operations::readyz))
-        .routes(routes!(operations::openapi));
+        .routes(routes!(operations::openapi))
+        .routes(routes!(operations::docs));
     if with_metrics { routes.routes(routes!(operations::metrics)) } else { routes }
 }
 

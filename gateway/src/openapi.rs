@@ -19,7 +19,11 @@ A path with an empty segment, `.`, `..`, a control character or bytes that are n
 **Every error** is `application/problem+json` (RFC 9457) with a `code` for programs. The same is a page for whoever \
 prefers `text/html`, as browsers do, and what is no HTTP (400), or has a URL (414) or a header (431) too large to be read, \
 is answered without a body.\n\n\
-**Reading your own writes** through any server: send the `Quorate-Zxid` of a response back as `Quorate-Min-Zxid`.";
+**Reading your own writes** through any server: send the `Quorate-Zxid` of a response back as `Quorate-Min-Zxid`.\n\n\
+**Any gateway** before the same servers will do, for any request: sessions are known to the servers, and whoever reads a stream \
+knows where he stands.\n\n\
+**Long answers** are compressed with gzip for those who accept it, but not data as it is, nor streams of events; a tag of a \
+compressed answer is good for conditions as well. A request's `traceparent` (W3C Trace Context) stands beside it in the log.";
 
 #[derive(utoipa::OpenApi)]
 #[openapi(

@@ -17,6 +17,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::hex::Hex;
+use crate::html::Escaped;
 use crate::path::PathFault;
 
 /// The media type of problems.
@@ -362,22 +363,6 @@ impl ProblemDocument<'_> {
         }
         page.push_str("</dl></html>\n");
         page
-    }
-}
-
-/// Text that HTML shows as it is.
-struct Escaped<'a>(&'a str);
-
-impl std::fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.chars().try_for_each(|c| match c {
-            '<' => f.write_str("&lt;"),
-            '>' => f.write_str("&gt;"),
-            '&' => f.write_str("&amp;"),
-            '"' => f.write_str("&quot;"),
-            '\'' => f.write_str("&#39;"),
-            c => f.write_char(c),
-        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The routes from HTTP to gRPC and back, against a server that answers what each test says.
 
 mod acls;
+mod browsers;
 mod cluster;
 mod connections;
 mod event_streams;

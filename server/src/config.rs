@@ -102,6 +102,10 @@ pub struct Settings {
     #[arg(long, env = "QUORATE_INSECURE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub insecure: Option<bool>,
 
+    /// Origins whose pages may call the HTTP door from a browser, each `https://HOST[:PORT]` [default: none]
+    #[arg(long, env = "QUORATE_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN,..")]
+    pub cors_origins: Option<Vec<String>>,
+
     /// How to print the bound addresses once every door serves [default: text]
     #[arg(long, env = "QUORATE_PRINT_ADDRESSES", value_name = "FORMAT")]
     pub print_addresses: Option<PrintAddresses>,
@@ -186,6 +190,8 @@ pub struct Config {
     pub stop_with_stdin: bool,
     /// Doors may be reached from elsewhere although nobody has to prove who they are.
     pub insecure: bool,
+    /// Origins whose pages may call the HTTP door.
+    pub cors_origins: Vec<String>,
     /// How bound addresses are printed.
     pub print_addresses: PrintAddresses,
     /// Which events are logged.
@@ -291,6 +297,7 @@ impl Settings {
             sync_limit_ms: self.sync_limit_ms.or(other.sync_limit_ms),
             stop_with_stdin: self.stop_with_stdin.or(other.stop_with_stdin),
             insecure: self.insecure.or(other.insecure),
+            cors_origins: self.cors_origins.or(other.cors_origins),
             print_addresses: self.print_addresses.or(other.print_addresses),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
@@ -336,6 +343,7 @@ impl Settings {
             http: address("http", self.http.as_deref().unwrap_or("127.0.0.1:7180"), insecure)?,
             grpc: address("grpc", self.grpc.as_deref().unwrap_or("127.0.0.1:7181"), insecure)?,
             insecure,
+            cors_origins: self.cors_origins.unwrap_or_default(),
             print_addresses: self.print_addresses.unwrap_or_default(),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
             log_format: self.log_format.unwrap_or_default(),
@@ -357,7 +365,11 @@ fn check(setting: &'static str, value: impl ToString, holds: bool, reason: &str)
     Err(ConfigError::Invalid { setting, value: value.to_string(), reason: reason.to_owned() })
 }
 
-fn address(setting: &'static str, text: &str, insecure: bool) -> Result<SocketAddr, ConfigError> {
+/// Where a door is to be, if it may be there.
+///
+/// # Errors
+/// [`ConfigError::Invalid`] for what is no address, or is one that anybody may reach without `insecure`.
+pub fn address(setting: &'static str, text: &str, insecure: bool) -> Result<SocketAddr, ConfigError> {
     let invalid = |reason: String| ConfigError::Invalid { setting, value: text.to_owned(), reason };
     let mut addresses = text.to_socket_addrs().map_err(|error| invalid(format!("{error}; it must be ADDRESS:PORT")))?;
     let address = addresses.next().ok_or_else(|| invalid("that name has no address".to_owned()))?;

@@ -2,10 +2,11 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
 use prometheus_client::registry::Registry;
 use quorate_client::Reason;
 
+use crate::docs;
 use crate::gateway::Gateway;
 use crate::problem::{Problem, ProblemDocument};
 use crate::representation::JSON_TYPE;
@@ -14,6 +15,7 @@ use crate::representation::JSON_TYPE;
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Ask whether the gateway runs.
@@ -79,6 +81,16 @@ pub(crate) async fn metrics(State(gateway): State<Gateway>) -> Result<Response, 
 )]
 pub(crate) async fn openapi(State(gateway): State<Gateway>) -> Response {
     ([(CONTENT_TYPE, JSON_TYPE)], gateway.openapi.clone()).into_response()
+}
+
+/// Read this description as a page.
+#[utoipa::path(
+    get, path = "/docs", tag = "operations", operation_id = "docs",
+    responses((status = 200, description = "This API for people", body = String, content_type = "text/html")),
+)]
+pub(crate) async fn docs(State(gateway): State<Gateway>) -> Response {
+    let headers = [(CONTENT_TYPE, HTML), (CONTENT_SECURITY_POLICY, HeaderValue::from_static(docs::POLICY))];
+    (headers, gateway.docs()).into_response()
 }
 
 fn plain(text: &'static str) -> Response {

@@ -23,7 +23,8 @@ use crate::representation::{NDJSON, named_quality};
 use crate::{header, options, path, query};
 
 const EVENT_STREAM: &str = "text/event-stream";
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// What compresses a stream holds it back.
+const AS_IT_COMES: HeaderValue = HeaderValue::from_static("no-store, no-transform");
 /// How long a long poll waits that does not say, and at most: proxies close what takes longer to be answered.
 const WAIT_DEFAULT: Duration = Duration::from_secs(30);
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -230,7 +231,7 @@ pub(crate) async fn get(State(gateway): State<Gateway>, request: Request) -> Res
     let body = EventStream::new(&gateway, watches, frames, wait, place);
     Ok(Answer::new(&gateway, StatusCode::OK, zxid)
         .body(HeaderValue::from_static(media_type(format)), Body::new(body))
-        .field((CACHE_CONTROL, NO_STORE))
+        .field((CACHE_CONTROL, AS_IT_COMES))
         .field((VARY, ACCEPT))
         .field((ACCEL_BUFFERING, HeaderValue::from_static("no")))
         .finish())

@@ -99,7 +99,7 @@ async fn a_watch_tells_what_happens_from_now_on() {
     let mut reader = Reader::open(&gateway(&fake), request("GET", "/v1/watch?path=/a")).await;
     assert_eq!(reader.status, StatusCode::OK);
     assert_eq!(reader.headers["content-type"], "text/event-stream");
-    assert_eq!(reader.headers["cache-control"], "no-store");
+    assert_eq!(reader.headers["cache-control"], "no-store, no-transform");
     assert_eq!(reader.headers["quorate-zxid"], "0x5eed:0x10");
     assert_eq!(reader.next(2).await, ["bookmark 0x10", "changed 0x11.0"]);
     let asked = fake.watched().remove(0);

@@ -61,3 +61,12 @@ async fn other_routes_stand_behind_the_same_door() {
     assert_eq!(foreign.verdict(), (421, "HOST_REFUSED".to_owned()));
     assert_eq!(send(&gateway, request("POST", "/admin/ping"), "").await.verdict().0, 405);
 }
+
+#[tokio::test]
+async fn the_description_is_a_page_that_loads_nothing() {
+    let page = get(&gateway(&tree()), "/docs").await;
+    assert_eq!((page.status, page.header("content-type")), (StatusCode::OK, "text/html; charset=utf-8"));
+    assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
+    let text = String::from_utf8(page.body.to_vec()).unwrap();
+    assert!(text.contains("<code>/v1/znodes/{path}</code>") && text.ends_with("</html>\n"), "{text}");
+}
