@@ -6,6 +6,7 @@
 
 mod backups;
 mod dev_cluster;
+mod gateway;
 mod logs;
 mod manuals;
 mod shutdown;
@@ -61,6 +62,8 @@ enum Command {
     Serve(Box<Settings>),
     /// Run an ensemble of several servers on this host, to try things out
     DevCluster(dev_cluster::Options),
+    /// Run the HTTP door by itself, before the servers that --server names; several may stand beside each other
+    Gateway(gateway::Options),
     #[command(flatten)]
     Client(quorate_cli::Command),
     #[command(flatten)]
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
     match command {
         Command::Serve(settings) => serve(*settings),
         Command::DevCluster(options) => run_dev_cluster(options),
+        Command::Gateway(options) => run_gateway(options, client),
         Command::Client(command) => run_client(quorate_cli::run(command, client)),
         Command::Backups(command) => run_client(backups::run(command, client)),
         Command::Logs(command) => run_client(logs::run(command, client)),
@@ -92,18 +96,24 @@ fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<(Command, quora
         // The settings may still come from the environment.
         None => Command::from_arg_matches(&Cli::command().try_get_matches_from(["quorate", "serve"])?)?,
     };
-    if let (Command::Serve(_) | Command::DevCluster(_), Some(option)) = (&command, client_option(&matches)) {
+    let is_foreign = |option: &String| match &command {
+        Command::Serve(_) | Command::DevCluster(_) => true,
+        // It is a client of the servers behind it, but prints no results.
+        Command::Gateway(_) => option == "output",
+        Command::Client(_) | Command::Backups(_) => false,
+    };
+    if let Some(option) = client_options(&matches).into_iter().find(is_foreign) {
         let text = format!("--{option} is for commands such as `quorate get`: a server has no such option");
         return Err(Cli::command().error(ErrorKind::ArgumentConflict, text));
     }
     Ok((command, cli.client))
 }
 
-/// An option of the client's commands that was typed, wherever.
-fn client_option(matches: &ArgMatches) -> Option<String> {
+/// The options of the client's commands that were typed, wherever.
+fn client_options(matches: &ArgMatches) -> Vec<String> {
     let options = quorate_cli::Global::augment_args(clap::Command::new("client"));
     let is_typed = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
-    options.get_arguments().map(|option| option.get_id().to_string()).find(|name| is_typed(name))
+    options.get_arguments().map(|option| option.get_id().to_string()).filter(|name| is_typed(name)).collect()
 }
 
 fn run_client(command: impl Future<Output = ExitCode>) -> ExitCode {
@@ -121,9 +131,21 @@ fn run_dev_cluster(options: dev_cluster::Options) -> ExitCode {
     }
 }
 
+fn run_gateway(options: gateway::Options, client: quorate_cli::Global) -> ExitCode {
+    if let Err(error) = start_log(&options.log, options.log_format) {
+        return fail(EXIT_CONFIG, &error);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let run = |runtime: tokio::runtime::Runtime| runtime.block_on(gateway::run(options, client));
+    match runtime.context("cannot start the runtime").and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(EXIT_FAILURE, &error),
+    }
+}
+
 fn serve(settings: Settings) -> ExitCode {
     let config = settings.resolve(std::env::vars_os().map(|(name, _)| name)).map_err(anyhow::Error::from);
-    let config = match config.and_then(|config| start_log(&config).map(|()| config)) {
+    let config = match config.and_then(|config| start_log(&config.log, config.log_format).map(|()| config)) {
         Ok(config) => config,
         Err(error) => return fail(EXIT_CONFIG, &error),
     };
@@ -140,11 +162,11 @@ fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn start_log(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log).with_context(|| format!("log cannot be {:?}", config.log))?;
+fn start_log(level: &str, format: LogFormat) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(level).with_context(|| format!("log cannot be {level:?}"))?;
     let colors = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colors).with_writer(std::io::stderr);
-    match config.log_format {
+    match format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }
@@ -232,6 +254,7 @@ fn gateway_config(config: &Config) -> quorate_gateway::Config {
     quorate_gateway::Config {
         // Whoever opens the door to everybody does not want to be asked by which name; pages of other hosts stay out.
         origins: if config.insecure { quorate_gateway::Origins::Any } else { defaults.origins },
+        cors_origins: config.cors_origins.clone(),
         connections_max: config.connections_max,
         write_timeout: config.read_timeout,
         drain_timeout: HTTP_GRACE,
@@ -304,9 +327,18 @@ mod tests {
             "quorate serve --timeout 3s",
             "quorate --output text serve",
             "quorate dev-cluster --server h:1",
+            "quorate gateway --output json",
         ] {
             assert_eq!(typed(line).err(), Some(ErrorKind::ArgumentConflict), "{line}");
         }
+    }
+
+    #[test]
+    fn a_gateway_is_a_client_of_its_servers() {
+        let Ok((Command::Gateway(_), client)) = typed("quorate gateway --server a:1,b:2 --timeout 3s") else {
+            panic!("it is a gateway")
+        };
+        assert_eq!((client.server, client.timeout), (vec!["a:1".to_owned(), "b:2".to_owned()], Duration::from_secs(3)));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod binary;
 mod ensemble;
 mod faults;
+mod gateway;
 mod network;
 mod process;
 mod pulse;
@@ -17,6 +18,7 @@ mod sse;
 pub use binary::server_binary;
 pub use ensemble::{Ensemble, EnsembleOptions};
 pub use faults::{FaultCounts, Faults, Files};
+pub use gateway::Gateway;
 pub use network::Network;
 pub use process::ProcessStats;
 pub use pulse::{Pulse, longest_gap};

@@ -245,10 +245,7 @@ fn spawn(options: &ServerOptions, home: &Path, faults: Option<&Faults>) -> (Chil
             wrapper
         }
     };
-    // What is set for the tests is not meant for the server.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("QUORATE_")) {
-        command.env_remove(name);
-    }
+    without_settings(&mut command);
     let mut child = command
         .arg("serve")
         .arg("--data-dir")
@@ -263,6 +260,26 @@ fn spawn(options: &ServerOptions, home: &Path, faults: Option<&Faults>) -> (Chil
         .stderr(log)
         .spawn()
         .expect("the server's program runs");
+    match first_line(&mut child) {
+        Some(addresses) => (child, addresses),
+        None => {
+            let _ = child.kill();
+            let status = child.wait();
+            let log = std::fs::read_to_string(log_path(home)).unwrap_or_default();
+            panic!("the server does not come up ({status:?}): {log}");
+        }
+    }
+}
+
+/// What is set for the tests is not meant for the program.
+pub(super) fn without_settings(command: &mut Command) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("QUORATE_")) {
+        command.env_remove(name);
+    }
+}
+
+/// The JSON on the first line that a process prints; `None` if it prints none for long.
+pub(super) fn first_line(child: &mut Child) -> Option<Value> {
     let stdout = child.stdout.take().expect("stdout is a pipe");
     let (sender, receiver) = mpsc::channel();
     // A thread, since a pipe's read has no time limit. It ends with the process.
@@ -272,16 +289,6 @@ fn spawn(options: &ServerOptions, home: &Path, faults: Option<&Faults>) -> (Chil
             let _ = sender.send(line);
         }
     });
-    match receiver.recv_timeout(START_MAX) {
-        Ok(line) => {
-            let addresses = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}"));
-            (child, addresses)
-        }
-        Err(_) => {
-            let _ = child.kill();
-            let status = child.wait();
-            let log = std::fs::read_to_string(log_path(home)).unwrap_or_default();
-            panic!("the server does not come up ({status:?}): {log}");
-        }
-    }
+    let line = receiver.recv_timeout(START_MAX).ok()?;
+    Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}")))
 }

@@ -202,7 +202,7 @@ fn help_lists_the_commands_that_are_tested_and_shows_examples_and_exit_codes_for
     // A longer description goes on in a line that is indented further.
     let names = listed.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
     let expected: Vec<&str> =
-        ["serve", "dev-cluster"].into_iter().chain(COMMANDS.iter().copied()).chain(["help"]).collect();
+        ["serve", "dev-cluster", "gateway"].into_iter().chain(COMMANDS.iter().copied()).chain(["help"]).collect();
     assert_eq!(names.collect::<Vec<_>>(), expected);
     for command in COMMANDS {
         let help = finish(program(&[command, "--help"]), b"");

@@ -6,6 +6,7 @@ mod clocks;
 mod disks;
 mod failover;
 mod founding;
+mod gateways;
 mod hand_over;
 mod minority;
 mod namespaces;
