@@ -16,6 +16,7 @@ mod idle;
 mod import;
 mod linearizable;
 mod moved_sessions;
+mod polls;
 mod random;
 mod reaping;
 mod recipes;
