@@ -21,7 +21,7 @@ use self::agreement::Agreement;
 use crate::process;
 
 /// The names of operations, in the order of [`op_index`].
-const OPS: [&str; 24] = [
+const OPS: [&str; 25] = [
     "create",
     "delete",
     "set_data",
@@ -46,6 +46,7 @@ const OPS: [&str; 24] = [
     "transfer_leadership",
     "snapshot",
     "restore",
+    "check_access",
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -312,6 +313,7 @@ fn op_index(op: &Op) -> usize {
         Op::Read { op: ReadOp::GetAcl { .. }, .. } => 10,
         Op::Read { op: ReadOp::Ephemerals { .. }, .. } => 11,
         Op::Read { op: ReadOp::CountDescendants { .. }, .. } => 12,
+        Op::Read { op: ReadOp::Access { .. }, .. } => 24,
         Op::MultiRead(_) => 13,
         Op::Sync => 14,
         Op::OpenSession { .. } | Op::AttachSession { .. } | Op::CloseSession | Op::Touch => 15,

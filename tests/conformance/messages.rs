@@ -40,6 +40,7 @@ pub(super) fn operation(op: &str, arguments: &Arguments, options: Option<v1::Req
         "get_ephemerals" => {
             Operation::GetEphemerals(v1::GetEphemeralsRequest { prefix: text(arguments, "prefix"), options })
         }
+        "access" => Operation::CheckAccess(v1::CheckAccessRequest { path: path(arguments), options }),
         "count" => Operation::CountDescendants(v1::CountDescendantsRequest { path: path(arguments), options }),
         other => panic!("there is no operation {other}"),
     }
@@ -227,6 +228,9 @@ pub(super) fn result(result: channel_reply::Result) -> Result<Value, v1::Error> 
         Reply::MultiRead(reply) => json!({"results": reply.results.iter().map(multi_result).collect::<Vec<_>>()}),
         Reply::Sync(_) | Reply::Close(_) => json!({}),
         Reply::GetEphemerals(reply) => json!({"paths": reply.paths}),
+        Reply::CheckAccess(reply) => {
+            json!({"perms": reply.perms, "entries": acl_json(Some(&v1::Acl { entries: reply.entries }))})
+        }
         Reply::CountDescendants(reply) => json!({"count": reply.count}),
         Reply::Open(reply) => json!({"session_id": reply.session_id, "timeout_ms": reply.timeout_ms}),
         Reply::KeepAlive(reply) => keep_alive(&reply),

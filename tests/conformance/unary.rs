@@ -87,6 +87,7 @@ impl UnaryDoor {
             Operation::MultiRead(request) => call!(multi_read, request, MultiRead),
             Operation::Sync(request) => call!(sync, request, Sync),
             Operation::GetEphemerals(request) => call!(get_ephemerals, request, GetEphemerals),
+            Operation::CheckAccess(request) => call!(check_access, request, CheckAccess),
             Operation::CountDescendants(request) => call!(count_descendants, request, CountDescendants),
             other => panic!("{other:?} is no call on znodes"),
         }

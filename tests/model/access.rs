@@ -24,6 +24,16 @@ fn permits(acl: &[AclEntry], caller: &Caller, wanted: Perms) -> bool {
     is_super || acl.iter().any(|entry| entry.perms.intersects(wanted) && concerns(entry, caller))
 }
 
+/// What an ACL grants the caller, and by which entries, as he sees them.
+pub(super) fn granted(acl: &[AclEntry], caller: &Caller) -> (Perms, Vec<AclEntry>) {
+    if caller.identities.iter().any(|identity| identity.scheme == "super") {
+        return (Perms::ALL, Vec::new());
+    }
+    let his: Vec<AclEntry> = acl.iter().filter(|entry| concerns(entry, caller)).cloned().collect();
+    let perms = his.iter().fold(Perms(0), |sum, entry| sum.union(entry.perms));
+    (perms, if perms.intersects(Perms::ADMIN) { his } else { mask(&his) })
+}
+
 fn concerns(entry: &AclEntry, caller: &Caller) -> bool {
     let is_met = |identity: &Identity| identity.scheme == entry.scheme && identity.id == entry.id;
     (entry.scheme == "world" && entry.id == "anyone") || caller.identities.iter().any(is_met)

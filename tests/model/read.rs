@@ -37,6 +37,11 @@ impl Model {
                 let acl = if in_full { znode.acl.clone() } else { access::mask(&znode.acl) };
                 Ok(Reply::Acl { acl, stat: self.stat(path.as_str()) })
             }
+            ReadOp::Access { path } => {
+                let znode = self.znodes.get(path.as_str()).ok_or_else(|| error(Code::NoNode))?;
+                let (perms, entries) = access::granted(&znode.acl, caller);
+                Ok(Reply::Access { perms, entries })
+            }
             ReadOp::Ephemerals { prefix } => {
                 self.check_session(session, true)?;
                 let owned = self.ephemerals(session);

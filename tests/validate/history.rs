@@ -256,6 +256,7 @@ impl History {
                 ReadOp::Children { path, after, limit, with_stat: *with_stat, with_data: *with_data }
             }
             Reading::GetAcl(place) => ReadOp::GetAcl { path: self.path(place) },
+            Reading::Access(place) => ReadOp::Access { path: self.path(place) },
             Reading::Ephemerals(place) => ReadOp::Ephemerals { prefix: self.path(place).into_string() },
             Reading::Count(place) => ReadOp::CountDescendants { path: self.path(place) },
         }

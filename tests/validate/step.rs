@@ -90,6 +90,7 @@ pub(super) enum Reading {
     Exists(Place),
     Children { path: Place, after: Option<Place>, limit: u32, with_stat: bool, with_data: bool },
     GetAcl(Place),
+    Access(Place),
     Ephemerals(Place),
     Count(Place),
 }
@@ -230,6 +231,7 @@ fn any_reading() -> impl Strategy<Value = Reading> {
             |(path, after, limit, with_stat, with_data)| Reading::Children { path, after, limit, with_stat, with_data }
         ),
         1 => any_place().prop_map(Reading::GetAcl),
+        1 => any_place().prop_map(Reading::Access),
         1 => any_place().prop_map(Reading::Ephemerals),
         1 => any_place().prop_map(Reading::Count),
     ]

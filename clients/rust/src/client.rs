@@ -14,9 +14,9 @@ use crate::chroot::Chroot;
 use crate::connection::{Connections, Connector, Dialer, WatchConnections};
 use crate::core::{Channels, Core, Lane};
 use crate::ops::{
-    self, Call, Check, ClusterCall, CountDescendants, Create, Delete, Exists, Get, GetAcl, GetDigest, GetEphemerals,
-    GetMembers, GetStatus, ListChildren, Multi, MultiRead, Reconfigure, Restore, SetAcl, SetData, StreamTree,
-    TakeSnapshot, TransferLeadership,
+    self, Call, Check, CheckAccess, ClusterCall, CountDescendants, Create, Delete, Exists, Get, GetAcl, GetDigest,
+    GetEphemerals, GetMembers, GetStatus, ListChildren, Multi, MultiRead, Reconfigure, Restore, SetAcl, SetData,
+    StreamTree, TakeSnapshot, TransferLeadership,
 };
 use crate::request_ids::RequestIds;
 use crate::seen::Seen;
@@ -240,6 +240,11 @@ impl Client {
     pub fn set_acl(&self, path: impl Into<String>, acl: Acl) -> Call<SetAcl> {
         let acl = Some(acl.into_wire());
         Call::new(self, SetAcl(v1::SetAclRequest { path: path.into(), acl, ..Default::default() }))
+    }
+
+    /// Asks what the caller may do with a znode, and by which entries of its ACL.
+    pub fn check_access(&self, path: impl Into<String>) -> Call<CheckAccess> {
+        Call::new(self, CheckAccess(v1::CheckAccessRequest { path: path.into(), options: None }))
     }
 
     /// Makes several changes, all or nothing; later operations see what earlier ones did. At most 4,096.

@@ -73,7 +73,7 @@ pub use self::mode::CreateMode;
 pub use self::ops::{Call, Check, ClusterCall, Restored, Snapshot, Status, Tree};
 pub use self::options::{CallOptions, Consistency, RequestId, SessionCredential, ZxidBound};
 pub use self::reply::{
-    Child, Children, Count, Created, Deleted, Ephemerals, Existence, MultiReadReply, MultiReply, MultiResult,
+    Child, Children, Count, Created, Deleted, Ephemerals, Existence, Granted, MultiReadReply, MultiReply, MultiResult,
     ReadResult, Synced, TreeNode, Updated, Znode, ZnodeAcl,
 };
 pub use self::session::{ConnectionState, ConnectionStates, KeptAlive, RawSession, Session, SessionState};

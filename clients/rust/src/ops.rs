@@ -17,7 +17,8 @@ use crate::{CallOptions, Client, Consistency, Error, RequestId, SessionCredentia
 
 pub use self::cluster::{ClusterCall, GetDigest, GetMembers, GetStatus, Reconfigure, TransferLeadership};
 pub use self::read::{
-    CountDescendants, Exists, Get, GetAcl, GetEphemerals, ListChildren, MultiRead, MultiReadOperation, Sync,
+    CheckAccess, CountDescendants, Exists, Get, GetAcl, GetEphemerals, ListChildren, MultiRead, MultiReadOperation,
+    Sync,
 };
 pub use self::restore::{Restore, Restored};
 pub use self::snapshot::{Snapshot, TakeSnapshot};
@@ -144,6 +145,7 @@ pub(crate) fn options_mut(operation: &mut WireOperation) -> Option<&mut Option<v
         WireOperation::Sync(request) => Some(&mut request.options),
         WireOperation::GetEphemerals(request) => Some(&mut request.options),
         WireOperation::CountDescendants(request) => Some(&mut request.options),
+        WireOperation::CheckAccess(request) => Some(&mut request.options),
         WireOperation::Watch(request) => Some(&mut request.options),
         WireOperation::Open(_)
         | WireOperation::Close(_)

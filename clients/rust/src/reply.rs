@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use quorate_proto::v1;
 
-use crate::{Acl, CreateMode, Error, Stat};
+use crate::{Acl, CreateMode, Error, Perms, Stat};
 
 /// Of a get.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +90,18 @@ pub struct ZnodeAcl {
     pub acl: Acl,
     /// Of the znode.
     pub stat: Stat,
+    /// See the [module](self).
+    pub zxid: u64,
+}
+
+/// Of a question for what the caller may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// Everything that he may do with the znode.
+    pub perms: Perms,
+    /// The entries of its ACL that grant it; none if he passes every check. Digests are masked for callers who may not
+    /// change it.
+    pub entries: Acl,
     /// See the [module](self).
     pub zxid: u64,
 }
@@ -237,6 +249,11 @@ pub(crate) fn deleted(reply: v1::DeleteResponse, zxid: u64) -> Deleted {
 
 pub(crate) fn znode_acl(reply: v1::GetAclResponse, zxid: u64) -> ZnodeAcl {
     ZnodeAcl { acl: reply.acl.unwrap_or_default().into(), stat: stat(reply.stat), zxid }
+}
+
+pub(crate) fn granted(reply: v1::CheckAccessResponse, zxid: u64) -> Granted {
+    let entries = v1::Acl { entries: reply.entries };
+    Granted { perms: Perms(reply.perms), entries: entries.into(), zxid }
 }
 
 pub(crate) fn children(reply: v1::ListChildrenResponse, zxid: u64) -> Children {

@@ -104,6 +104,10 @@ async fn znode_call(connection: &Connection, operation: WireOperation, limit: Du
             let reply = client.get_ephemerals(request(message, limit)).await?.into_inner();
             (reply.header, WireReply::GetEphemerals(reply))
         }
+        WireOperation::CheckAccess(message) => {
+            let reply = client.check_access(request(message, limit)).await?.into_inner();
+            (reply.header, WireReply::CheckAccess(reply))
+        }
         WireOperation::CountDescendants(message) => {
             let reply = client.count_descendants(request(message, limit)).await?.into_inner();
             (reply.header, WireReply::CountDescendants(reply))

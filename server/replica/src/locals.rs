@@ -225,7 +225,11 @@ impl Replica {
         effort.look_at(match op {
             ReadOp::Ephemerals { .. } => self.tree.session(session).map_or(0, |session| session.ephemerals as usize),
             ReadOp::CountDescendants { .. } => CHILDREN_PAGE_MAX as usize,
-            ReadOp::Get { .. } | ReadOp::Exists { .. } | ReadOp::Children { .. } | ReadOp::GetAcl { .. } => 0,
+            ReadOp::Get { .. }
+            | ReadOp::Exists { .. }
+            | ReadOp::Children { .. }
+            | ReadOp::GetAcl { .. }
+            | ReadOp::Access { .. } => 0,
         });
         response
     }
@@ -359,7 +363,9 @@ fn size_of_reply(reply: &Reply) -> usize {
         Reply::Data { data, .. } => data.as_ref().map_or(0, Bytes::len),
         Reply::Children { children, .. } => children.iter().map(size_of_child).sum(),
         Reply::Ephemerals(paths) => paths.iter().map(String::len).sum(),
-        Reply::Acl { acl, .. } => acl.iter().map(|entry| entry.scheme.len() + entry.id.len()).sum(),
+        Reply::Acl { acl: entries, .. } | Reply::Access { entries, .. } => {
+            entries.iter().map(|entry| entry.scheme.len() + entry.id.len()).sum()
+        }
         _ => 0,
     }
 }

@@ -448,7 +448,9 @@ pub fn response_bytes(response: &Response) -> usize {
             let data = |child: &Child| child.data.iter().flatten().map(|data| data.len()).sum::<usize>();
             children.iter().map(|child| ELEMENT_BYTES + child.name.len() + data(child)).sum()
         }
-        Ok(Reply::Acl { acl, .. }) => acl.iter().map(|entry| 64 + entry.scheme.len() + entry.id.len()).sum(),
+        Ok(Reply::Acl { acl, .. } | Reply::Access { entries: acl, .. }) => {
+            acl.iter().map(|entry| 64 + entry.scheme.len() + entry.id.len()).sum()
+        }
         Ok(Reply::Ephemerals(paths)) => paths.iter().map(|path| 32 + path.len()).sum(),
         Ok(Reply::Multi(responses) | Reply::MultiRead(responses)) => {
             responses.iter().map(|response| ELEMENT_BYTES + response_bytes(response)).sum()

@@ -109,6 +109,7 @@ impl Channel {
             Some(Operation::MultiRead(read)) => convert::multi_read(read),
             Some(Operation::Sync(sync)) => convert::sync(sync),
             Some(Operation::GetEphemerals(get)) => convert::get_ephemerals(get),
+            Some(Operation::CheckAccess(check)) => convert::check_access(check),
             Some(Operation::CountDescendants(count)) => convert::count_descendants(count),
             Some(Operation::Open(open)) => session::open(open),
             Some(Operation::Close(close)) => session::close(close),

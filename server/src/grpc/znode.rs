@@ -23,6 +23,7 @@ pub(super) async fn answer(method: &str, call: Incall<'_>) -> Option<Response<Bo
         "MultiRead" => call.request(convert::multi_read, answer::multi_read).await,
         "Sync" => call.request(convert::sync, answer::sync).await,
         "GetEphemerals" => call.request(convert::get_ephemerals, answer::get_ephemerals).await,
+        "CheckAccess" => call.request(convert::check_access, answer::check_access).await,
         "CountDescendants" => call.request(convert::count_descendants, answer::count_descendants).await,
         _ => return None,
     })

@@ -148,6 +148,17 @@ pub fn visible(acl: &Acl, caller: &Caller) -> Vec<AclEntry> {
     entries
 }
 
+/// What `acl` grants `caller`, and by which of its entries, as he may see them; by none if he passes every check.
+#[must_use]
+pub fn granted(acl: &Acl, caller: &Caller) -> (Perms, Vec<AclEntry>) {
+    if is_super(caller) {
+        return (Perms::ALL, Vec::new());
+    }
+    let shown = acl.entries().into_iter().zip(visible(acl, caller));
+    let met: Vec<AclEntry> = shown.filter(|(entry, _)| is_met(entry, caller)).map(|(_, shown)| shown).collect();
+    (met.iter().fold(Perms(0), |perms, entry| perms.union(entry.perms)), met)
+}
+
 /// The identity of somebody who presents `user:password`: `user:base64(sha1(user:password))`.
 #[must_use]
 pub fn digest_identity(credentials: &str) -> Identity {

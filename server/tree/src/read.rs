@@ -52,6 +52,11 @@ impl Tree {
                 let id = self.readable(path, caller, Perms::READ.union(Perms::ADMIN))?;
                 Ok(Reply::Acl { acl: acl::visible(self.acl_of(id), caller), stat: self.slab[id].stat() })
             }
+            ReadOp::Access { path } => {
+                // Whoever may do nothing with a znode may know so: every other operation tells him, too.
+                let (perms, entries) = acl::granted(self.acl_of(self.existing(path)?), caller);
+                Ok(Reply::Access { perms, entries })
+            }
             ReadOp::Ephemerals { prefix } => self.read_ephemerals(prefix, session),
             ReadOp::CountDescendants { path } => {
                 let id = self.readable(path, caller, Perms::READ)?;
@@ -66,14 +71,16 @@ impl Tree {
 
     /// The znode, if the caller is granted one of `wanted`.
     pub(crate) fn readable(&self, path: &Path, caller: &Caller, wanted: Perms) -> Result<ZnodeId, Error> {
-        let Some(id) = self.lookup(path.as_str()) else {
-            return Err(Error::at(Code::NoNode, path.as_str(), "there is no such znode"));
-        };
+        let id = self.existing(path)?;
         if acl::permits(self.acl_of(id), caller, wanted) {
             Ok(id)
         } else {
             Err(Error::at(Code::NoAuth, path.as_str(), "the znode's ACL does not let you read it"))
         }
+    }
+
+    fn existing(&self, path: &Path) -> Result<ZnodeId, Error> {
+        self.lookup(path.as_str()).ok_or_else(|| Error::at(Code::NoNode, path.as_str(), "there is no such znode"))
     }
 
     fn read_children(&self, id: ZnodeId, page: Page<'_>, caller: &Caller) -> Reply {

@@ -63,6 +63,7 @@ fn read_bytes(op: &ReadOp) -> usize {
         ReadOp::Get { path }
         | ReadOp::Exists { path }
         | ReadOp::GetAcl { path }
+        | ReadOp::Access { path }
         | ReadOp::CountDescendants { path } => path.as_str().len(),
         ReadOp::Children { path, after, .. } => path.as_str().len() + after.len(),
         ReadOp::Ephemerals { prefix } => prefix.len(),

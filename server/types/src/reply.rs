@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use crate::{Acl, AclEntry, Ensemble, Epoch, Error, Members, NodeKind, ServerId, SessionId, Stat, Zxid};
+use crate::{Acl, AclEntry, Ensemble, Epoch, Error, Members, NodeKind, Perms, ServerId, SessionId, Stat, Zxid};
 
 /// The answer to one request.
 pub type Response = Result<Reply, Error>;
@@ -61,6 +61,14 @@ pub enum Reply {
         acl: Vec<AclEntry>,
         /// Of the znode.
         stat: Stat,
+    },
+    /// To an `Access`.
+    Access {
+        /// Everything that the caller may do.
+        perms: Perms,
+        /// The entries of the ACL that grant it; none if the caller passes every check. Digests are masked for callers
+        /// who may not change the ACL.
+        entries: Vec<AclEntry>,
     },
     /// To an `Ephemerals`: paths in the order of their bytes.
     Ephemerals(Vec<String>),

@@ -248,6 +248,11 @@ pub enum ReadOp {
         /// Whose.
         path: Path,
     },
+    /// What the caller may do with a znode, and by which entries of its ACL.
+    Access {
+        /// Which.
+        path: Path,
+    },
     /// The paths of the session's ephemerals that begin with `prefix`.
     Ephemerals {
         /// A prefix of the string, not of the path's components; empty for all.

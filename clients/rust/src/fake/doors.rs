@@ -404,6 +404,13 @@ impl ZnodeService for Door {
         unimplemented()
     }
 
+    async fn check_access(
+        &self,
+        _: Request<v1::CheckAccessRequest>,
+    ) -> Result<Response<v1::CheckAccessResponse>, Status> {
+        unimplemented()
+    }
+
     async fn count_descendants(
         &self,
         _: Request<v1::CountDescendantsRequest>,

@@ -4,7 +4,7 @@ use quorate_proto::v1;
 
 use super::wire::Wire;
 use super::{Call, WireOperation, WireReply};
-use crate::reply::{self, Children, Count, Ephemerals, Existence, MultiReadReply, Synced, Znode, ZnodeAcl};
+use crate::reply::{self, Children, Count, Ephemerals, Existence, Granted, MultiReadReply, Synced, Znode, ZnodeAcl};
 
 /// See [`crate::Client::get`].
 #[derive(Clone, Debug)]
@@ -119,6 +119,24 @@ impl Wire for Sync {
     fn from_wire(reply: WireReply, zxid: u64) -> Option<Synced> {
         let WireReply::Sync(_) = reply else { return None };
         Some(Synced { zxid })
+    }
+}
+
+/// See [`crate::Client::check_access`].
+#[derive(Clone, Debug)]
+pub struct CheckAccess(pub(crate) v1::CheckAccessRequest);
+
+impl Wire for CheckAccess {
+    type Output = Granted;
+    const WRITES: bool = false;
+
+    fn into_wire(self) -> WireOperation {
+        WireOperation::CheckAccess(self.0)
+    }
+
+    fn from_wire(reply: WireReply, zxid: u64) -> Option<Granted> {
+        let WireReply::CheckAccess(reply) = reply else { return None };
+        Some(reply::granted(reply, zxid))
     }
 }
 

@@ -111,6 +111,13 @@ impl ZnodeService for Fake {
         by_channel()
     }
 
+    async fn check_access(
+        &self,
+        _: Request<v1::CheckAccessRequest>,
+    ) -> Result<Response<v1::CheckAccessResponse>, Status> {
+        by_channel()
+    }
+
     async fn count_descendants(
         &self,
         _: Request<v1::CountDescendantsRequest>,

@@ -85,7 +85,10 @@ impl Classic {
             ReadOp::Exists { path } if response.is_ok() || is_missing => (Table::Data, path),
             ReadOp::Children { path, .. } if response.is_ok() => (Table::Child, path),
             ReadOp::Get { .. } | ReadOp::Exists { .. } | ReadOp::Children { .. } => return Ok(()),
-            ReadOp::GetAcl { .. } | ReadOp::Ephemerals { .. } | ReadOp::CountDescendants { .. } => return Ok(()),
+            ReadOp::GetAcl { .. }
+            | ReadOp::Access { .. }
+            | ReadOp::Ephemerals { .. }
+            | ReadOp::CountDescendants { .. } => return Ok(()),
         };
         self.admit(outbox, caller, [path])?;
         self.tables.add(outbox, path.as_str(), table, Modes::STANDARD);

@@ -13,7 +13,7 @@ mod write;
 
 pub(super) use members::{ensemble, members, reconfigure, reconfigured, transfer_leadership, transferred};
 pub(super) use read::{
-    count_descendants, exists, get, get_acl, get_ephemerals, list_children, multi_read, stream_tree, sync,
+    check_access, count_descendants, exists, get, get_acl, get_ephemerals, list_children, multi_read, stream_tree, sync,
 };
 pub(super) use refusal::Refusal;
 pub(super) use reply::{Shape, answer, channel_result, mismatch};

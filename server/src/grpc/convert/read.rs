@@ -32,6 +32,12 @@ pub(in crate::grpc) fn get_ephemerals(request: v1::GetEphemeralsRequest) -> Resu
     asked((ReadOp::Ephemerals { prefix }, options))
 }
 
+/// See `ZnodeService.CheckAccess`.
+pub(in crate::grpc) fn check_access(request: v1::CheckAccessRequest) -> Result<Asked, Refusal> {
+    let v1::CheckAccessRequest { path: at, options } = request;
+    asked((ReadOp::Access { path: path("path", at)? }, options))
+}
+
 /// See `ZnodeService.CountDescendants`.
 pub(in crate::grpc) fn count_descendants(request: v1::CountDescendantsRequest) -> Result<Asked, Refusal> {
     let v1::CountDescendantsRequest { path: at, options } = request;

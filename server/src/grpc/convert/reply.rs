@@ -72,6 +72,7 @@ pub(in crate::grpc) fn channel_result(response: Response, shape: &Shape) -> v1::
         Reply::Exists(_) => answer::exists(reply, shape, None).map(To::Exists),
         Reply::Children { .. } => answer::list_children(reply, shape, None).map(To::ListChildren),
         Reply::Acl { .. } => answer::get_acl(reply, shape, None).map(To::GetAcl),
+        Reply::Access { .. } => answer::check_access(reply, shape, None).map(To::CheckAccess),
         Reply::Ephemerals(_) => answer::get_ephemerals(reply, shape, None).map(To::GetEphemerals),
         Reply::Count(_) => answer::count_descendants(reply, shape, None).map(To::CountDescendants),
         Reply::MultiRead(_) => answer::multi_read(reply, shape, None).map(To::MultiRead),
@@ -173,6 +174,11 @@ pub(in crate::grpc) mod answer {
         Some(v1::GetAclResponse { header, acl: Some(acl(entries)), stat: Some(stat(&of)) })
     }
 
+    pub(in crate::grpc) fn check_access(reply: Reply, _: &Shape, header: Header) -> Option<v1::CheckAccessResponse> {
+        let Reply::Access { perms, entries } = reply else { return None };
+        Some(v1::CheckAccessResponse { header, perms: perms.0, entries: acl(entries).entries })
+    }
+
     pub(in crate::grpc) fn get_ephemerals(
         reply: Reply,
         _: &Shape,
@@ -241,6 +247,7 @@ fn member(response: Response, sets_data: bool) -> v1::multi_result::Result {
         Reply::Acl { .. } => answer::get_acl(reply, shape, None).map(To::GetAcl),
         Reply::TreeDeleted { .. }
         | Reply::Multi(_)
+        | Reply::Access { .. }
         | Reply::Ephemerals(_)
         | Reply::Count(_)
         | Reply::MultiRead(_)

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use quorate_types::limits::PAGE_BYTES_MAX;
 use quorate_types::reply::Child;
 use quorate_types::{
-    Caller, Code, CreateMode, Identity, Op, Path, Perms, Precondition, ReadOp, Reply, SessionId, WriteOp,
+    AclEntry, Caller, Code, CreateMode, Identity, Op, Path, Perms, Precondition, ReadOp, Reply, SessionId, WriteOp,
 };
 
 use super::fixture::*;
+use crate::acl;
 
 fn furnished() -> Ensemble {
     let mut ensemble = Ensemble::new();
@@ -45,6 +46,8 @@ fn a_missing_znode_and_a_missing_permission_are_told_apart() {
     check(ReadOp::GetAcl { path: path("/a/d") }, Some(Code::NoAuth));
     check(ReadOp::GetAcl { path: path("/admin") }, None);
     check(get("/admin"), Some(Code::NoAuth));
+    check(ReadOp::Access { path: path("/none") }, Some(Code::NoNode));
+    check(ReadOp::Access { path: path("/a/d") }, None);
     check(ReadOp::CountDescendants { path: path("/none") }, Some(Code::NoNode));
     check(ReadOp::CountDescendants { path: path("/a/d") }, Some(Code::NoAuth));
     check(ReadOp::Exists { path: path("/a/d") }, Some(Code::NoAuth));
@@ -64,6 +67,39 @@ fn reads_answer_data_and_stat() {
     assert_eq!(ensemble.read(&ReadOp::CountDescendants { path: path("/a") }), Ok(Reply::Count(4)));
     assert_eq!(ensemble.read(&ReadOp::CountDescendants { path: path("/") }), Ok(Reply::Count(9)));
     assert_eq!(ensemble.read(&ReadOp::CountDescendants { path: path("/a/b") }), Ok(Reply::Count(0)));
+}
+
+#[test]
+fn everybody_may_know_what_he_may_do_and_why() {
+    let mut ensemble = furnished();
+    let world = entry(Perms::READ, "world", "anyone");
+    let (ann, bob) = (entry(Perms::WRITE, "digest", "ann:p"), entry(Perms::ALL, "digest", "bob:p"));
+    ensemble.must(create_with_acl("/r", vec![world.clone(), ann.clone(), bob.clone()]));
+    let mut check = |ids: &[&str], perms, entries: &[&AclEntry]| {
+        let identity =
+            |id: &&str| Identity { scheme: if id.is_empty() { "super" } else { "digest" }.into(), id: (*id).into() };
+        ensemble.caller = Caller { identities: ids.iter().map(identity).collect() };
+        let entries = entries.iter().map(|entry| (*entry).clone()).collect();
+        assert_eq!(
+            ensemble.read(&ReadOp::Access { path: path("/r") }),
+            Ok(Reply::Access { perms, entries }),
+            "{ids:?}"
+        );
+        // The answer is that of every check.
+        let acl = ensemble.leader.acl_of(ensemble.leader.lookup("/r").unwrap());
+        for perm in [Perms::READ, Perms::WRITE, Perms::CREATE, Perms::DELETE, Perms::ADMIN] {
+            assert_eq!(acl::permits(acl, &ensemble.caller, perm), perms.intersects(perm), "{ids:?} {perm:?}");
+        }
+    };
+    let masked = entry(Perms::WRITE, "digest", "ann:x");
+    check(&[], Perms::READ, &[&world]);
+    check(&["eve:p"], Perms::READ, &[&world]);
+    check(&["ann:p"], Perms::READ.union(Perms::WRITE), &[&world, &masked]);
+    check(&["ann:p", "bob:p"], Perms::ALL, &[&world, &ann, &bob]);
+    check(&[""], Perms::ALL, &[]);
+    ensemble.caller = Caller::anonymous();
+    let open = Reply::Access { perms: Perms::ALL, entries: vec![entry(Perms::ALL, "world", "anyone")] };
+    assert_eq!(ensemble.read(&ReadOp::Access { path: path("/a") }), Ok(open));
 }
 
 #[test]
