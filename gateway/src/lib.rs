@@ -54,7 +54,7 @@ use crate::door::DoorLayer;
 use crate::gateway::Gateway;
 use crate::problem::{Problem, Refusal};
 use crate::routes::{
-    acls, children, cluster, members, multi, operations, sessions, snapshot, stats, tree, watch, znodes,
+    access_checks, acls, children, cluster, members, multi, operations, sessions, snapshot, stats, tree, watch, znodes,
 };
 
 pub use crate::config::{Config, Origins};
@@ -94,6 +94,7 @@ fn api(with_metrics: bool) -> OpenApiRouter<Gateway> {
         .routes(routes!(children::get))
         .routes(routes!(stats::get))
         .routes(routes!(acls::get, acls::put))
+        .routes(routes!(access_checks::post))
         .routes(routes!(tree::get))
         .routes(routes!(multi::post))
         .routes(routes!(watch::get))

@@ -19,6 +19,7 @@ pub(crate) enum Resource {
     Children,
     Stats,
     Acls,
+    AccessChecks,
     Tree,
     Multi,
     Watch,
@@ -28,11 +29,12 @@ pub(crate) enum Resource {
 }
 
 impl Resource {
-    const ALL: [Resource; 10] = [
+    const ALL: [Resource; 11] = [
         Resource::Znodes,
         Resource::Children,
         Resource::Stats,
         Resource::Acls,
+        Resource::AccessChecks,
         Resource::Tree,
         Resource::Multi,
         Resource::Watch,
@@ -49,6 +51,7 @@ impl Resource {
             "children" => Resource::Children,
             "stats" => Resource::Stats,
             "acls" => Resource::Acls,
+            "access-checks" => Resource::AccessChecks,
             "tree" => Resource::Tree,
             "multi" => Resource::Multi,
             "watch" => Resource::Watch,
@@ -64,6 +67,7 @@ impl Resource {
             Resource::Children => "children",
             Resource::Stats => "stats",
             Resource::Acls => "acls",
+            Resource::AccessChecks => "access-checks",
             Resource::Tree => "tree",
             Resource::Multi => "multi",
             Resource::Watch => "watch",

@@ -95,6 +95,7 @@ struct Shared {
 const ZNODES: &str = "/v1/znodes/{path}";
 const ACLS: &str = "/v1/acls/{path}";
 const MULTI: &str = "/v1/multi";
+const ACCESS_CHECKS: &str = "/v1/access-checks";
 const SNAPSHOT: &str = "/v1/cluster/snapshot";
 const TAGS: &str = r#"^(\*|(W/)?"[^"]*"(, *(W/)?"[^"]*")*)$"#;
 
@@ -212,7 +213,7 @@ fn is_write(method: &str, path: &str) -> bool {
 
 /// Whether an operation takes what belongs to every request about znodes.
 fn is_about_znodes(path: &str) -> bool {
-    path.contains("{path}") || path == "/v1/watch" || path == MULTI
+    path.contains("{path}") || matches!(path, "/v1/watch" | MULTI | ACCESS_CHECKS)
 }
 
 /// Whether a write can be asked for no answer but its header.

@@ -1,5 +1,6 @@
 //! The routes, one file for each resource, and how all of them answer.
 
+pub(crate) mod access_checks;
 pub(crate) mod acls;
 pub(crate) mod children;
 pub(crate) mod cluster;

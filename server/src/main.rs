@@ -100,7 +100,7 @@ fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<(Command, quora
         Command::Serve(_) | Command::DevCluster(_) => true,
         // It is a client of the servers behind it, but prints no results.
         Command::Gateway(_) => option == "output",
-        Command::Client(_) | Command::Backups(_) => false,
+        Command::Client(_) | Command::Backups(_) | Command::Logs(_) | Command::Manuals(_) => false,
     };
     if let Some(option) = client_options(&matches).into_iter().find(is_foreign) {
         let text = format!("--{option} is for commands such as `quorate get`: a server has no such option");

@@ -25,6 +25,7 @@ const OFFERED: &[&str] = &[
     "list",
     "get_acl",
     "set_acl",
+    "access",
     "multi",
     "multi_read",
     "tree",
@@ -100,6 +101,15 @@ impl RestDoor {
                 let document = answer.json();
                 assert_eq!(document["path"], path);
                 Ok(json!({"acl": acl(&document["acl"]), "stat": stat(&document["stat"])}))
+            }
+            "access" => {
+                let mut call = self.call(Method::POST, "access-checks", "", asked);
+                call.headers.push(("content-type", "application/json".to_owned()));
+                call.body = json!({"path": path, "perms": "r"}).to_string().into_bytes();
+                let document = self.send(call).await?.json();
+                let granted = bits(&document["granted"]);
+                assert_eq!(document["allowed"], granted & 1 != 0, "{document}");
+                Ok(json!({"perms": granted, "entries": acl(&document["entries"])}))
             }
             "multi" => self.multi(asked).await,
             "multi_read" => {
@@ -515,12 +525,14 @@ fn sent_acl(acl: &Value) -> Value {
     acl.as_array().expect("a list of entries").iter().map(entry).collect()
 }
 
+/// Permissions as the vectors have them.
+fn bits(perms: &Value) -> u64 {
+    let letters = perms.as_str().expect("letters");
+    PERMS.iter().enumerate().filter(|(_, letter)| letters.contains(**letter)).map(|(bit, _)| 1 << bit).sum()
+}
+
 /// An ACL as the vectors have it.
 fn acl(acl: &Value) -> Value {
-    let bits = |perms: &Value| -> u64 {
-        let letters = perms.as_str().expect("letters");
-        PERMS.iter().enumerate().filter(|(_, letter)| letters.contains(**letter)).map(|(bit, _)| 1 << bit).sum()
-    };
     let entry = |entry: &Value| json!({"perms": bits(&entry["perms"]), "scheme": entry["scheme"], "id": entry["id"]});
     acl.as_array().expect("a list of entries").iter().map(entry).collect()
 }

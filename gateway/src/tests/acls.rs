@@ -17,6 +17,11 @@ fn guarded() -> Fake {
     Fake::answering(|operation| match operation {
         Operation::GetAcl(get) if get.path == "/none" => fake::refusal(v1::ErrorReason::NoNode),
         Operation::GetAcl(_) => Reply::GetAcl(v1::GetAclResponse { acl: Some(acl()), stat: Some(STAT), header: None }),
+        Operation::CheckAccess(check) if check.path == "/none" => fake::refusal(v1::ErrorReason::NoNode),
+        Operation::CheckAccess(_) => {
+            let entries = vec![entry("world", "anyone", 1), entry("world", "anyone", 4)];
+            Reply::CheckAccess(v1::CheckAccessResponse { perms: 5, entries, header: None })
+        }
         Operation::SetAcl(set) if set.path == "/none" => fake::refusal(v1::ErrorReason::NoNode),
         Operation::SetAcl(_) => Reply::SetAcl(v1::SetAclResponse { stat: Some(STAT), header: None }),
         Operation::Create(create) => {
@@ -118,5 +123,35 @@ async fn the_envelope_says_who_may_do_what_with_a_new_znode() {
             other => panic!("{other:?}"),
         };
         assert_eq!(acl.unwrap().entries, [entry("auth", "", 31)], "{method} {condition}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_is_told_what_he_may_do_and_why() {
+    let fake = guarded();
+    let gateway = gateway(&fake);
+    let ask = async |uri: &str, body: &str| {
+        send(&gateway, request("POST", uri).header("content-type", "application/json"), body.to_owned()).await
+    };
+    for (perms, allowed) in [("r", true), ("rc", true), ("rw", false), ("a", false)] {
+        let answered = ask("/v1/access-checks", &json!({"path": "/a", "perms": perms}).to_string()).await;
+        assert_eq!(
+            answered.json(),
+            json!({"path": "/a", "zxid": "0x10000000a", "allowed": allowed, "granted": "cr", "entries": [
+                {"scheme": "world", "id": "anyone", "perms": "r"}, {"scheme": "world", "id": "anyone", "perms": "c"}]}),
+        );
+    }
+    fake.asked();
+    ask("/v1/access-checks?consistency=linearizable", r#"{"path":"/a","perms":"r"}"#).await;
+    let Some(Operation::CheckAccess(asked)) = fake.asked().pop() else { panic!("nothing was asked") };
+    assert_eq!((asked.path.as_str(), asked.options.unwrap().consistency()), ("/a", v1::Consistency::Linearizable));
+    for (body, status, code) in [
+        (r#"{"path":"/none","perms":"r"}"#, 404, "NO_NODE"),
+        (r#"{"path":"/a"}"#, 400, "BAD_ARGUMENTS"),
+        (r#"{"path":"/a","perms":""}"#, 400, "BAD_ARGUMENTS"),
+        (r#"{"path":"/a","perms":"x"}"#, 400, "BAD_ARGUMENTS"),
+        (r#"{"path":"a","perms":"r"}"#, 400, "INVALID_PATH"),
+    ] {
+        assert_eq!(ask("/v1/access-checks", body).await.verdict(), (status, code.to_owned()), "{body}");
     }
 }
