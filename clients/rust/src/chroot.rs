@@ -77,6 +77,7 @@ impl Chroot {
             WireOperation::GetAcl(request) => self.take_out(&mut request.path),
             WireOperation::SetAcl(request) => self.take_out(&mut request.path),
             WireOperation::CountDescendants(request) => self.take_out(&mut request.path),
+            WireOperation::CheckAccess(request) => self.take_out(&mut request.path),
             WireOperation::Watch(request) => self.take_out(&mut request.path),
             WireOperation::Multi(request) => {
                 request.operations.iter_mut().filter_map(|one| one.operation.as_mut()).for_each(|one| self.change(one));
@@ -162,6 +163,21 @@ mod tests {
         assert_eq!(Chroot::default().enter("/"), Ok(Chroot::default()));
         for wrong in ["", "app", "/app/", "//app", "/app/../x", "/."] {
             assert_eq!(Chroot::default().enter(wrong).expect_err("malformed").reason(), Reason::InvalidPath, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_is_asked_of_the_chroot() {
+        let root = Chroot::default().enter("/app").expect("sound");
+        let path = || "/a".to_owned();
+        let mut asked = [
+            WireOperation::Get(v1::GetRequest { path: path(), ..Default::default() }),
+            WireOperation::CheckAccess(v1::CheckAccessRequest { path: path(), ..Default::default() }),
+            WireOperation::GetEphemerals(v1::GetEphemeralsRequest { prefix: path(), ..Default::default() }),
+        ];
+        for operation in &mut asked {
+            root.ask(operation);
+            assert!(format!("{operation:?}").contains("\"/app/a\""), "{operation:?}");
         }
     }
 }
