@@ -110,11 +110,17 @@ fn run(seed: u64) -> Result<Outcome, String> {
     })
 }
 
-/// The beginning of what a run fails with, which names the invariant.
+/// The beginning of what a run fails with, which names the invariant: NoPanic where it is the servers themselves that
+/// found something wrong.
 fn failure_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     let text = text.unwrap_or("?").lines().next().unwrap_or_default();
-    text.trim_start_matches("assertion `left == right` failed: ").chars().take(110).collect()
+    let text = text.trim_start_matches("assertion `left ").trim_start_matches("== right` failed: ");
+    let text = text.trim_start_matches("!= right` failed: ");
+    let is_name = |name: &str| name.starts_with(|letter: char| letter.is_ascii_uppercase()) && !name.contains(' ');
+    let named = text.split_once(": ").is_some_and(|(name, _)| is_name(name));
+    let text = if named { text.to_owned() } else { format!("NoPanic: {text}") };
+    text.chars().take(110).collect()
 }
 
 /// A seed, with what it has done or failed with.

@@ -16,7 +16,7 @@
 //! | BoundedMemory, BoundedWork | the world, at every message and at every event |
 //! | NoCorruption | a start: no crash is taken for a disk that lies |
 //! | Liveness, Stability | `peace` |
-//! | no panic | a panic ends the run |
+//! | NoPanic | the servers' own assertions, which end a run as they would end a process |
 //!
 //! Not here: PrimaryIntegrity, LeaderCompleteness and ProcessConsistency, which speak of what only agreement knows and
 //! which its own random walk holds it to; LeaseTruth, since there are no leases.
