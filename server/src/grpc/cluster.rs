@@ -96,7 +96,7 @@ fn to_response(reply: Reply, _: &Shape, header: Option<v1::ReplyHeader>) -> Opti
         logged,
         durable,
         committed: _,
-        applied: _,
+        applied,
         snapshot,
         history,
         disk_full,
@@ -109,6 +109,8 @@ fn to_response(reply: Reply, _: &Shape, header: Option<v1::ReplyHeader>) -> Opti
         outboxes,
         digest,
     } = *status;
+    // The state may have moved on since, but this is what is told of it.
+    let header = header.map(|header| v1::ReplyHeader { zxid: applied.0, ..header });
     Some(v1::StatusResponse {
         header,
         version: env!("CARGO_PKG_VERSION").to_owned(),

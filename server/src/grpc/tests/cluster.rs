@@ -71,7 +71,8 @@ async fn status_tells_of_the_replica_and_of_the_members() {
     let replica = async {
         for _ in 0..2 {
             let (tag, request) = script.call().await;
-            let status = Status { serving: true, leader: ServerId(1), znodes: 12, digest: 1, ..Status::default() };
+            let (applied, leader) = (Zxid(5), ServerId(1));
+            let status = Status { serving: true, leader, applied, znodes: 12, digest: 1, ..Status::default() };
             let reply = match request.op {
                 Op::Status => Reply::Status(Box::new(status)),
                 Op::Members => ensemble(),
@@ -82,7 +83,8 @@ async fn status_tells_of_the_replica_and_of_the_members() {
     };
     let (response, ()) = tokio::join!(cluster.status(v1::StatusRequest {}), replica);
     let response = response.unwrap().into_inner();
-    assert!(response.serving && response.leader_id == 1 && response.header.is_some());
+    assert!(response.serving && response.leader_id == 1);
+    assert_eq!(response.header.unwrap().zxid, 5, "the state that is told of, and not what came since");
     assert_eq!(response.members.len(), 4);
     let state = response.state.unwrap();
     assert_eq!((state.znodes, state.digest.len(), state.digest[15]), (12, 16, 1));
