@@ -22,7 +22,7 @@ use serde::Serialize;
 
 use crate::etag::Form;
 use crate::gateway::Gateway;
-use crate::header::Block;
+use crate::header::{Block, PREFERENCE_APPLIED};
 use crate::representation::{ENVELOPE_TYPE, JSON_TYPE};
 use quorate_client::Stat;
 
@@ -71,6 +71,11 @@ impl Answer {
     pub(crate) fn field(mut self, (name, value): (HeaderName, HeaderValue)) -> Answer {
         self.response.headers_mut().insert(name, value);
         self
+    }
+
+    /// With the preference of the caller that was followed.
+    pub(crate) fn applied(self, preference: &'static str) -> Answer {
+        self.field((PREFERENCE_APPLIED, HeaderValue::from_static(preference)))
     }
 
     /// With a body of this type.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use quorate_cli::{EXIT_CODES, Failure, Global, Printer, rfc3339};
+use quorate_cli::{Failure, Global, Printer, rfc3339, with_exit_codes};
 use quorate_storage::{History, RealDisk};
 use quorate_types::{Frame, FrameKind, Members, NodeKind, Restore, Txn, TxnBody, TxnOp, Zxid};
 use serde::Serialize;
@@ -22,7 +22,7 @@ It needs no server, and does not disturb one that uses the directory.";
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Look at a server's log
-    #[command(subcommand, after_help = EXAMPLES, after_long_help = with_exit_codes())]
+    #[command(subcommand, after_help = EXAMPLES, after_long_help = with_exit_codes(EXAMPLES))]
     Log(Log),
 }
 
@@ -30,12 +30,8 @@ pub(crate) enum Command {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Log {
     /// Print its records, each on a line
-    #[command(after_help = EXAMPLES, after_long_help = with_exit_codes())]
+    #[command(after_help = EXAMPLES, after_long_help = with_exit_codes(EXAMPLES))]
     Dump(Dump),
-}
-
-fn with_exit_codes() -> String {
-    format!("{EXAMPLES}\n\n{EXIT_CODES}")
 }
 
 /// The arguments of `log dump`.

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use clap_complete::Shell;
 use clap_mangen::Man;
-use quorate_cli::{EXIT_CODES, Failure, OutputFormat};
+use quorate_cli::{Failure, OutputFormat, with_exit_codes};
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -38,10 +38,6 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
     },
-}
-
-fn with_exit_codes(examples: &str) -> String {
-    format!("{examples}\n\n{EXIT_CODES}")
 }
 
 /// Prints what was asked for about `program`, or says why not.

@@ -8,7 +8,7 @@ use quorate_client::Client;
 use crate::commands::{
     acl, create, delete, export, import, list, members, read, reconfig, set, status, sync, tree, watch,
 };
-use crate::exit::{EXIT_CODES, Failure};
+use crate::exit::{EXIT_CODES, Failure, with_exit_codes};
 use crate::global::{Global, OutputFormat};
 use crate::printer::Printer;
 use crate::shell;
@@ -77,11 +77,6 @@ pub enum Command {
     /// Type commands one after another, with history and completion
     #[command(after_help = shell::EXAMPLES, after_long_help = with_exit_codes(shell::EXAMPLES))]
     Shell(shell::Shell),
-}
-
-/// Examples, and what exit codes mean: for the long help.
-fn with_exit_codes(examples: &str) -> String {
-    format!("{examples}\n\n{EXIT_CODES}")
 }
 
 /// Runs a command and prints its results, or why there are none.

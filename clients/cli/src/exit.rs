@@ -18,6 +18,11 @@ Exit codes:
   6  cannot reach a server, or the ensemble has no quorum
   7  no answer in time";
 
+/// Examples, and what exit codes mean: for the long help.
+pub fn with_exit_codes(examples: &str) -> String {
+    format!("{examples}\n\n{EXIT_CODES}")
+}
+
 /// Why a command did not do what it should.
 #[derive(Debug)]
 pub enum Failure {

@@ -21,7 +21,7 @@ mod time;
 
 pub use self::command::{Command, report, run, run_with};
 pub use self::confirm::confirm;
-pub use self::exit::{EXIT_CODES, Failure};
+pub use self::exit::{EXIT_CODES, Failure, with_exit_codes};
 pub use self::global::{Global, OutputFormat};
 pub use self::printer::Printer;
 pub use self::time::rfc3339;

@@ -3,7 +3,7 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, ETAG, HeaderValue};
+use http::header::{CACHE_CONTROL, ETAG};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -16,7 +16,7 @@ use crate::hex::Hex;
 use crate::options::{self, Preference};
 use crate::problem::{Problem, ProblemDocument};
 use crate::representation::{StatDocument, Written};
-use crate::{body, header, path, query};
+use crate::{body, path, query};
 use quorate_client::{Reason, Stat};
 
 const PREFIX: &str = "/v1/acls/";
@@ -136,7 +136,7 @@ pub(crate) async fn put(State(gateway): State<Gateway>, request: Request) -> Res
     let status = if is_minimal { StatusCode::NO_CONTENT } else { StatusCode::OK };
     let answer = tagged(Answer::new(&gateway, status, set.zxid), &set.stat);
     if is_minimal {
-        return Ok(answer.field((header::PREFERENCE_APPLIED, HeaderValue::from_static("return=minimal"))).finish());
+        return Ok(answer.applied("return=minimal").finish());
     }
     Ok(answer.json(&Written { path: &path, stat: StatDocument::from(&set.stat) }).finish())
 }

@@ -7,7 +7,6 @@ mod result;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
-use http::header::HeaderValue;
 use quorate_client::ops::{Multi, MultiRead};
 use quorate_client::{Call, MultiReply, Reason};
 use serde::{Deserialize, Serialize};
@@ -22,7 +21,7 @@ use crate::gateway::Gateway;
 use crate::hex::Hex;
 use crate::options::{self, Consistency, Preference};
 use crate::problem::{Problem, ProblemDocument};
-use crate::{body, header, query};
+use crate::{body, query};
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -108,8 +107,7 @@ async fn change(
         return Err(failure(reply, asked));
     }
     if preference == Preference::Minimal {
-        let applied = (header::PREFERENCE_APPLIED, HeaderValue::from_static("return=minimal"));
-        return Ok(Answer::new(gateway, StatusCode::NO_CONTENT, reply.zxid).field(applied).finish());
+        return Ok(Answer::new(gateway, StatusCode::NO_CONTENT, reply.zxid).applied("return=minimal").finish());
     }
     let results = reply.results.iter().zip(asked).map(|(result, asked)| ResultDocument::of_change(asked, result));
     let document = MultiDocument { zxid: Hex(reply.zxid), results: results.collect() };

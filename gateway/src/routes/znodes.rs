@@ -356,12 +356,11 @@ impl WrittenZnode {
         if self.created {
             answer = answer.field((LOCATION, location(path)));
         }
-        let applied = |value| (header::PREFERENCE_APPLIED, HeaderValue::from_static(value));
         match echo.preference {
             Preference::None => answer.envelope(&Written { path, stat: StatDocument::from(&self.stat) }),
-            Preference::Minimal => answer.field(applied("return=minimal")),
+            Preference::Minimal => answer.applied("return=minimal"),
             Preference::Representation => {
-                represent(answer.field(applied("return=representation")), echo.form, path, echo.data, &self.stat)
+                represent(answer.applied("return=representation"), echo.form, path, echo.data, &self.stat)
             }
         }
         .finish()

@@ -9,7 +9,7 @@ mod restore;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use quorate_cli::{EXIT_CODES, Failure, Global, Printer};
+use quorate_cli::{Failure, Global, Printer, with_exit_codes};
 use serde::Serialize;
 
 use self::check::Checked;
@@ -34,10 +34,6 @@ pub(crate) enum Snapshot {
     /// Verify a file and say what it holds
     #[command(after_help = inspect::EXAMPLES, after_long_help = with_exit_codes(inspect::EXAMPLES))]
     Inspect(inspect::Inspect),
-}
-
-fn with_exit_codes(examples: &str) -> String {
-    format!("{examples}\n\n{EXIT_CODES}")
 }
 
 /// Runs a command and prints its results, or why there are none.

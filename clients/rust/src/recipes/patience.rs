@@ -32,21 +32,22 @@ impl Patience {
 }
 
 /// Makes a call again and again until it succeeds or fails for good. Only for what does not mind being done twice.
-pub(super) async fn persist<T, C>(mut call: impl FnMut() -> C) -> Result<T, Error>
+pub(super) async fn persist<T, C>(call: impl FnMut() -> C) -> Result<T, Error>
 where
     C: Future<Output = Result<T, Error>>,
 {
-    let mut patience = Patience::default();
-    loop {
-        match call().await {
-            Ok(done) => return Ok(done),
-            Err(error) => patience.again(error).await?,
-        }
-    }
+    persist_unless(|_| false, call).await
 }
 
 /// Likewise, for a write that must not be made again once it may have been made.
-pub(super) async fn persist_undoubted<T, C>(mut call: impl FnMut() -> C) -> Result<T, Error>
+pub(super) async fn persist_undoubted<T, C>(call: impl FnMut() -> C) -> Result<T, Error>
+where
+    C: Future<Output = Result<T, Error>>,
+{
+    persist_unless(Error::maybe_applied, call).await
+}
+
+async fn persist_unless<T, C>(is_final: impl Fn(&Error) -> bool, mut call: impl FnMut() -> C) -> Result<T, Error>
 where
     C: Future<Output = Result<T, Error>>,
 {
@@ -54,7 +55,7 @@ where
     loop {
         match call().await {
             Ok(done) => return Ok(done),
-            Err(error) if error.maybe_applied() => return Err(error),
+            Err(error) if is_final(&error) => return Err(error),
             Err(error) => patience.again(error).await?,
         }
     }
