@@ -20,9 +20,9 @@ const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Consistency {
-    /// Whatever the server has applied.
+    /// Whatever the server has applied, however old it is.
     Local,
-    /// At least the session's own earlier writes, and `Quorate-Min-Zxid`.
+    /// At least the session's own earlier writes, and `Quorate-Min-Zxid`; and nothing that is more than 5 s behind.
     Session,
     /// Every write that was acknowledged to anybody before the read was sent.
     Linearizable,

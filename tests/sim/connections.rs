@@ -211,5 +211,6 @@ impl World {
         }
         self.administrator.disconnected_from(id);
         self.restorer.disconnected_from(id);
+        self.stranger.disconnected_from(id);
     }
 }

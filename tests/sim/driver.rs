@@ -11,6 +11,7 @@ use quorate_storage::{Options, Salt, SimDisk, Standing, Storage};
 use quorate_types::{Op, OutboxId, Request, Role, ServerId, Status, Zxid};
 use quorate_zab::{Halt, Member, MemberRole, Members, PeerOutput};
 
+use super::clients::Connection;
 use super::server::{Aside, Id, InboxLanes, Process};
 use super::world::{CLUSTER, Event, World};
 
@@ -116,6 +117,7 @@ impl World {
             counter_soft_max: swarm.counter_soft_max,
             timing: swarm.timing,
             window: swarm.window,
+            staleness_ms: swarm.staleness_ms(),
             ..Config::new(server, cluster, incarnation)
         };
         recover(disk, &options, config, |_, _| ())
@@ -298,7 +300,7 @@ impl World {
         process.hint = effects.hint;
         self.note(status.applied.0 ^ status.digest as u64);
         self.note_role(id, &status);
-        self.ledger.turned(id, &status, &effects.disk);
+        self.ledger.turned(id, &status, &effects.disk, self.now_us);
         for op in &effects.disk {
             let leads = status.leader == id.server();
             self.ledger.sessions.submitted(id, op, leads, now.monotonic_ms);
@@ -357,6 +359,7 @@ impl World {
     }
 
     fn deliver(&mut self, id: Id, effects: &mut Effects) {
+        let incarnation = self.servers[id.0].incarnation;
         let process = self.servers[id.0].process.as_mut().expect("it has a turn");
         let mut lost = Vec::new();
         let mut readers: Vec<OutboxId> = Vec::new();
@@ -368,6 +371,8 @@ impl World {
                     println!("{:>10.3} {} closes {outbox:?}: {error}", self.now_us as f64 / 1000.0, id.server());
                 }
             }
+            let from = Connection { server: id, incarnation, outbox };
+            self.stranger.is_sent(from, &delivery, self.now_us, &mut self.ledger);
             queue.push(delivery);
             process.lagged.extend(queue.take_lagged().into_iter().map(|watch| (outbox, watch)));
             if queue.is_lost() {

@@ -12,6 +12,7 @@
 //! | `server`, `driver` | a machine with its process; what the shell of a server does |
 //! | `network`, `wires`, `transfer` | sessions and links; what travels on them; snapshots from one server to another |
 //! | `clients`, `connections` | who writes, reads and watches, at one server after another |
+//! | `stranger` | who knows nothing and reads once |
 //! | `administrator` | who changes the members, and who is to lead |
 //! | `restorer`, `backup` | who takes backups and restores them; what is in one |
 //! | `lines` | what is between a client and its server |
@@ -40,6 +41,7 @@ mod past;
 mod peace;
 mod restorer;
 mod server;
+mod stranger;
 mod swarm;
 mod transfer;
 mod wires;

@@ -20,6 +20,7 @@ const SEEDS_MAX: u64 = 20_000;
 const MUTATIONS: &[(&str, &str)] = &[
     ("answer-before-barrier", "a follower tells its client an answer before it has what that rests on"),
     ("asks-without-vote", "a server that can support nobody asks everybody whenever it hears of another round"),
+    ("current-when-told", "a server shows what it has once it knows what it lacks"),
     ("decided-before-restored", "a write is decided by a state that a backup is about to take the place of"),
     ("done-executed-again", "a write that is sent again with its request id is made again"),
     ("expire-touched", "a sign of life does not put the end of a session off"),
@@ -35,6 +36,7 @@ const MUTATIONS: &[(&str, &str)] = &[
     ("meta-not-synced", "a promise counts as durable without a sync"),
     ("no-fence", "whoever spoke for a session goes on when somebody else does"),
     ("pending-executed-again", "a write that is sent again while it is pending is made again"),
+    ("reads-however-old", "a server that is out of touch with its ensemble shows what it has"),
     ("read-without-word", "a linearizable read is answered without the leader's word"),
     (
         "restore-untold-to-sessions",

@@ -1,6 +1,7 @@
 //! `Swarm`: what a seed draws before anything happens. Not every kind of fault in every run, and not always as much of
 //! it: faults that always come together hide what each of them would show alone.
 
+use quorate_replica::limits;
 use quorate_storage::sim::{Faults, Ppm, Rng};
 use quorate_zab::{Limits, Timing};
 
@@ -181,6 +182,11 @@ impl Swarm {
     /// Those whom the ensemble begins with.
     pub(crate) fn founders(&self) -> usize {
         self.voters + self.observers
+    }
+
+    /// How old a state may be shown: as in production, or so little that servers are often too far behind.
+    pub(crate) fn staleness_ms(&self) -> u64 {
+        if self.chaos_ms > 10_000 { limits::STALENESS_MS } else { 1_000 }
     }
 
     pub(crate) fn servers(&self) -> usize {

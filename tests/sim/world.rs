@@ -17,6 +17,7 @@ use super::lines::Late;
 use super::network::Network;
 use super::restorer::Restorer;
 use super::server::{Clock, Id, Server};
+use super::stranger::Stranger;
 use super::swarm::Swarm;
 use super::transfer::Transfer;
 
@@ -57,6 +58,7 @@ pub(crate) enum Event {
     AdministratorReads,
     Restore,
     RestorerReads,
+    Visit,
     Gone(Id, OutboxId),
     Fault(Fault),
 }
@@ -109,6 +111,7 @@ pub(crate) struct World {
     pub(crate) clients: Vec<Client>,
     pub(crate) administrator: Administrator,
     pub(crate) restorer: Restorer,
+    pub(crate) stranger: Stranger,
     pub(crate) ledger: Ledger,
     pub(crate) is_peace: bool,
     /// Clients send nothing new.
@@ -148,7 +151,8 @@ impl World {
             clients,
             administrator: Administrator::new(Rng::new(later.next_u64())),
             restorer: Restorer::new(latest),
-            ledger: Ledger::new(founding(swarm.voters, swarm.observers), swarm.servers()),
+            stranger: Stranger::new(Rng::new(seed.rotate_left(48))),
+            ledger: Ledger::new(founding(swarm.voters, swarm.observers), swarm.servers(), swarm.staleness_ms()),
             is_peace: false,
             is_quiet: false,
             events: BinaryHeap::new(),
@@ -170,6 +174,7 @@ impl World {
         }
         world.administer_later();
         world.restore_later();
+        world.stranger_comes_later();
         world
     }
 
@@ -183,6 +188,7 @@ impl World {
         add("refused", self.ledger.writes.refused);
         add("unknown", self.ledger.writes.unknown);
         add("reads compared", self.ledger.reads.checked);
+        add("answers to strangers", self.ledger.timeliness.checked);
         add("expired sessions", self.ledger.sessions.expired);
         add("members changed", self.ledger.administration.changed);
         add("leadership handed over", self.ledger.administration.handed_over);
@@ -299,6 +305,7 @@ impl World {
             Event::AdministratorReads => self.administrator_reads(),
             Event::Restore => self.restore(),
             Event::RestorerReads => self.restorer_reads(),
+            Event::Visit => self.stranger_comes(),
             Event::Gone(id, outbox) => self.client_gone(id, incarnation, outbox),
             Event::Fault(fault) => self.strike(fault),
         }

@@ -11,7 +11,7 @@ use quorate_proto::v1;
 pub struct CallOptions {
     /// Answer only from a state that has at least this txn.
     pub min_zxid: Option<ZxidBound>,
-    /// How fresh the state that a read sees must be. Default: that of the session or of `min_zxid`, else local.
+    /// How fresh the state that a read sees must be. Default: [`Consistency::Session`].
     pub consistency: Option<Consistency>,
     /// Makes a write idempotent. Default: the client makes one up (see [`crate::Builder::idempotent_writes`]).
     pub request_id: Option<RequestId>,
@@ -46,9 +46,11 @@ impl CallOptions {
 /// How fresh the state that a read sees must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consistency {
-    /// Whatever the server has applied.
+    /// Whatever the server has applied, however old it is: also when it has lost its ensemble, or has just started and has
+    /// yet to learn what it missed.
     Local,
-    /// At least the session's own earlier writes, and `min_zxid`.
+    /// At least the session's own earlier writes, and `min_zxid`; and every write that was acknowledged to anybody more
+    /// than 5 s before. A server that may be further behind catches up first, or answers [`crate::Reason::Unavailable`].
     Session,
     /// Every write that was acknowledged to anybody before the read was sent.
     Linearizable,

@@ -38,7 +38,7 @@ pub(crate) struct ListParameters {
     /// where the child's ACL lets the caller read it; data comes with the stat.
     #[param(pattern = "^(stat|data)(,(stat|data))*$", example = "stat,data")]
     pub(super) with: Option<String>,
-    /// How fresh the state must be. Default: `session` if the request names a session or a `Quorate-Min-Zxid`, else `local`.
+    /// How fresh the state must be. Default: `session`.
     #[param(inline)]
     pub(super) consistency: Option<Consistency>,
 }

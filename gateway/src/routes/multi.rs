@@ -27,7 +27,7 @@ use crate::{body, query};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct MultiParameters {
-    /// For reads: how fresh the state must be. Default: `session` if the request names a session or a `Quorate-Min-Zxid`, else `local`.
+    /// For reads: how fresh the state must be. Default: `session`.
     #[param(inline)]
     consistency: Option<Consistency>,
 }

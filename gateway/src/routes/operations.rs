@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
 use prometheus_client::registry::Registry;
-use quorate_client::Reason;
+use quorate_client::{Reason, Status};
 
 use crate::docs;
 use crate::gateway::Gateway;
@@ -31,7 +31,8 @@ pub(crate) async fn livez() -> Response {
 
 /// Ask whether requests can be served.
 ///
-/// They can if the server behind the gateway serves writes: it knows a leader that has a quorum.
+/// They can if the server behind the gateway serves writes: it knows a leader that has a quorum, has caught up with it,
+/// and has room on its disk.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations", operation_id = "readyz",
     responses(
@@ -44,19 +45,23 @@ pub(crate) async fn readyz(State(gateway): State<Gateway>) -> Result<Response, P
     let unready = |detail: String| Problem::new(Reason::Unavailable, detail);
     match status {
         Ok(status) if status.serving => Ok(plain("ready\n")),
-        Ok(status) if !status.awaited_ids.is_empty() => {
-            let (server, awaited) = (status.header.server_id, status.awaited_ids);
-            Err(unready(format!(
-                "server {server} serves no writes: the ensemble has not begun, and begins when these servers, too, are \
-                 there with empty disks: {awaited:?}"
-            )))
-        }
-        Ok(status) => {
-            let server = status.header.server_id;
-            Err(unready(format!("server {server} is {} and serves no writes", status.header.role.as_str())))
-        }
+        Ok(status) => Err(unready(why_not(&status))),
         Err(error) => Err(unready(format!("no server answers: {}", error.message()))),
     }
+}
+
+/// What keeps a server from serving.
+fn why_not(status: &Status) -> String {
+    let (server, role) = (status.header.server_id, status.header.role.as_str());
+    let why = match status {
+        Status { awaited_ids, .. } if !awaited_ids.is_empty() => format!(
+            "the ensemble has not begun, and begins when these servers, too, are there with empty disks: {awaited_ids:?}"
+        ),
+        Status { disk_full: true, .. } => "its disk is full".to_owned(),
+        Status { leader_id: 1.., .. } => "it has yet to catch up with its leader".to_owned(),
+        _ => "it knows no leader that has a quorum".to_owned(),
+    };
+    format!("server {server} is {role} and serves no writes: {why}")
 }
 
 /// Read the gateway's metrics.
@@ -95,4 +100,22 @@ pub(crate) async fn docs(State(gateway): State<Gateway>) -> Response {
 
 fn plain(text: &'static str) -> Response {
     ([(CONTENT_TYPE, PLAIN), (CACHE_CONTROL, NO_STORE)], text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_learns_what_is_missing() {
+        let status = Status::default;
+        for (status, what) in [
+            (status(), "knows no leader"),
+            (Status { leader_id: 2, ..status() }, "catch up"),
+            (Status { leader_id: 2, disk_full: true, ..status() }, "disk is full"),
+            (Status { awaited_ids: [3, 4].to_vec(), ..status() }, "[3, 4]"),
+        ] {
+            assert!(why_not(&status).contains(what), "{}", why_not(&status));
+        }
+    }
 }

@@ -33,7 +33,7 @@ pub(crate) struct TreeParameters {
     /// What is wanted of each znode besides its stat: `data`, `acl`, or both with a comma between.
     #[param(pattern = "^(data|acl)(,(data|acl))*$", example = "data")]
     with: Option<String>,
-    /// How fresh the state must be. Default: `session` if the request names a session or a `Quorate-Min-Zxid`, else `local`.
+    /// How fresh the state must be. Default: `session`.
     #[param(inline)]
     consistency: Option<Consistency>,
 }

@@ -32,7 +32,7 @@ const DELETED_MAX: u32 = 10_000;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ReadParameters {
-    /// How fresh the state must be. Default: `session` if the request names a session or a `Quorate-Min-Zxid`, else `local`.
+    /// How fresh the state must be. Default: `session`.
     #[param(inline)]
     pub(crate) consistency: Option<Consistency>,
 }

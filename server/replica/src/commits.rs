@@ -113,6 +113,7 @@ impl Replica {
         }
         self.resume_held(now, out);
         self.reindex_reads(now, out);
+        self.ask_new_leader_how_old(now.monotonic_ms);
         self.wake_parked(now, out);
     }
 

@@ -87,6 +87,7 @@ impl Replica {
         self.leader_found(now, out);
         self.resume_held(now, out);
         self.reindex_reads(now, out);
+        self.ask_new_leader_how_old(now.monotonic_ms);
         self.wake_parked(now, out);
     }
 
@@ -208,6 +209,7 @@ impl Replica {
                 self.waiting.barrier_bytes -= BARRIER_BYTES + response_bytes(&response);
                 self.reply(asker, barrier, response, now, out);
             }
+            Indexed::Age { asked_ms } => self.timeliness.promise(zxid, asked_ms),
             Indexed::Answer { asker, barrier, response } => {
                 let at = self.waiting.barriers.partition_point(|(earlier, ..)| *earlier <= barrier);
                 self.waiting.barriers.insert(at, (barrier, asker, response));

@@ -14,6 +14,7 @@
 //! | `ensemble`, `peer` | what is passed on to a leader, and what that answers |
 //! | `administration` | who belongs to the ensemble, and who leads it, as clients ask for it |
 //! | `locals` | what this server answers by itself: reads, sessions' attachments, watches |
+//! | `timeliness` | how old the state may be that is shown |
 //! | `effort`, `counting` | what keeps one client's large questions from delaying all others |
 //! | `lanes` | the order of replies within an outbox |
 //! | `sessions`, `speaking` | who is alive, and which outbox speaks for whom |
@@ -55,6 +56,7 @@ mod room;
 mod sessions;
 mod snapshotting;
 mod speaking;
+mod timeliness;
 mod watch;
 mod writes;
 

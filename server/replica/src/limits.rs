@@ -29,6 +29,10 @@ pub const WAITING_PER_OUTBOX_MAX: usize = 10_000;
 /// How long a request waits for `min_zxid`, in milliseconds, if its deadline leaves so much.
 pub const MIN_ZXID_WAIT_MS: u64 = 5_000;
 
+/// How old the state may be, in milliseconds, that is shown to whoever does not ask for whatever there is: longer than an
+/// election takes, so that reads go on meanwhile; less than anybody notices who is not told.
+pub const STALENESS_MS: u64 = 5_000;
+
 /// How long a server that was asked for the members waits for its leader's word, in milliseconds, before it tells what it
 /// knows itself: somebody wants to see what is wrong.
 pub const MEMBERS_WAIT_MS: u64 = 300;

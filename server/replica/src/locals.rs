@@ -68,7 +68,7 @@ impl Replica {
         let is_known = self.recognize(&request);
         let is_unsure = !is_certain && is_known.as_ref().is_err_and(|error| error.code() == Code::SessionExpired);
         let is_linearizable = matches!(request.op, Op::Sync) || request.consistency == Consistency::Linearizable;
-        if !is_certain && (is_linearizable || is_unsure) {
+        if !is_certain && (is_linearizable || is_unsure || self.is_too_old_for(&request, now.monotonic_ms)) {
             let Word { turn, zxid } = self.waiting.word;
             let is_said = mutated("read-without-word") || (mutated("word-of-earlier-turn") && came <= turn + 4);
             if came > turn && !is_said {
@@ -328,7 +328,7 @@ impl Replica {
         }
         let is_late = |indexed: &mut Indexed| match indexed {
             Indexed::Read(parked) => parked.give_up_ms <= now.monotonic_ms,
-            Indexed::Claim { .. } | Indexed::Answer { .. } => false,
+            Indexed::Claim { .. } | Indexed::Answer { .. } | Indexed::Age { .. } => false,
         };
         let turns = self.waiting.indexing.values_mut();
         let late: alloc::vec::Vec<_> = turns.flat_map(|waiting| waiting.extract_if(.., is_late)).collect();

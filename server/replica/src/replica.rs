@@ -25,6 +25,7 @@ use crate::room::Room;
 use crate::sessions::Sessions;
 use crate::snapshotting::Snapshotting;
 use crate::speaking::Owner;
+use crate::timeliness::Timeliness;
 use crate::watch::Watches;
 use crate::writes::Asker;
 
@@ -53,6 +54,8 @@ pub struct Config {
     pub timing: Timing,
     /// How much of agreement may be under way.
     pub window: Limits,
+    /// How old the state may be, in milliseconds, that is shown to whoever does not ask for whatever there is.
+    pub staleness_ms: u64,
 }
 
 impl Config {
@@ -71,6 +74,7 @@ impl Config {
             counter_soft_max: quorate_zab::Config::COUNTER_SOFT_MAX,
             timing: Timing::default(),
             window: Limits::default(),
+            staleness_ms: limits::STALENESS_MS,
         }
     }
 }
@@ -107,6 +111,7 @@ pub struct Replica {
     pub(crate) grants_so_far: u64,
     pub(crate) administration: Administration,
     pub(crate) comparison: Comparison,
+    pub(crate) timeliness: Timeliness,
     pub(crate) received: Option<Received>,
     /// When the last step of a restore was made.
     pub(crate) restore_heard_ms: u64,
@@ -190,6 +195,8 @@ pub(crate) enum Indexed {
         barrier: Zxid,
         response: Response,
     },
+    /// This server, which wants to know how old its state is.
+    Age { asked_ms: u64 },
 }
 
 /// A local request that cannot be answered yet.
@@ -251,7 +258,6 @@ impl Replica {
     pub(crate) fn new(config: Config, zab: Zab, tree: Tree, snapshot: Zxid, watches: Watches) -> Replica {
         let seed = config.hash_seed;
         Replica {
-            config,
             zab,
             tree,
             pending: Pending::new(seed),
@@ -271,6 +277,7 @@ impl Replica {
             administration: Administration::default(),
             grants_so_far: 0,
             comparison: Comparison::default(),
+            timeliness: Timeliness::new(config.staleness_ms),
             received: None,
             restore_heard_ms: 0,
             has_work: false,
@@ -280,6 +287,7 @@ impl Replica {
             held_back: VecDeque::new(),
             outputs: Vec::new(),
             is_carrying_out: false,
+            config,
         }
     }
 
@@ -307,6 +315,7 @@ impl Replica {
         self.catch_up(now, out);
         let is_behind = !self.held_back.is_empty() || self.counting.has_work() || self.has_parked_to_wake();
         self.has_work = self.watches.work(&mut self.tree, out) || is_behind;
+        self.timeliness.flush(self.tree.applied(), now.monotonic_ms);
         self.zab.set_digest(Digest { zxid: self.tree.applied(), value: self.tree.digest() });
         self.with_outputs(now, out, |zab, outputs| zab.flush(outputs));
         self.turn += 1;
@@ -376,7 +385,9 @@ impl Replica {
             role: self.zab.role(),
             epoch: self.zab.epoch(),
             leader: self.leader(),
-            serving: (self.is_established() || self.is_following()) && !self.room.is_full,
+            serving: (self.is_established() || self.is_following())
+                && self.timeliness.was_current()
+                && !self.room.is_full,
             logged: self.zab.history().last(),
             durable: self.zab.durable(),
             committed: self.zab.commit(),
@@ -411,6 +422,8 @@ impl Replica {
     fn tick(&mut self, heard_ms: u64, now: Now, out: &mut Effects) {
         self.step_zab(quorate_zab::Input::Tick, now, out);
         self.tell_touched(now, out);
+        self.ask_how_old(now.monotonic_ms);
+        self.let_go_if_too_old(now, out);
         if self.is_established() {
             self.expire_sessions(now.monotonic_ms.saturating_sub(heard_ms), now, out);
             self.reap(now, out);

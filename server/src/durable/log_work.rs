@@ -186,9 +186,11 @@ impl<D: Disk> LogWork<D> {
             }
             DiskOp::Truncate { after, .. } => self.log.truncate_after(*after)?,
             DiskOp::Install { base, .. } => {
-                let info = self.received.take().filter(|info| info.position.zxid == base.zxid);
+                let info = self.received.as_ref().filter(|info| info.position.zxid == base.zxid);
                 let info = info.unwrap_or_else(|| panic!("the snapshot at {base:?} was never received"));
-                self.log.switch_generation(&mut self.meta, &info)?;
+                self.log.switch_generation(&mut self.meta, info)?;
+                // Not sooner: a full disk has it tried again.
+                self.received = None;
             }
             DiskOp::Read { token, after, bytes_max } => {
                 let (token, after, bytes_max) = (*token, *after, *bytes_max);

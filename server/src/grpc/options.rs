@@ -57,14 +57,12 @@ impl Call {
             caller: Arc::clone(&self.caller),
             session: self.session,
             min_zxid: Zxid::ZERO,
-            consistency: Consistency::Local,
+            consistency: Consistency::Session,
             request_id: None,
             deadline_ms: self.deadline_ms,
         };
-        match options {
-            None if self.in_session(&request) => request.consistency = Consistency::Session,
-            None => {}
-            Some(options) => self.apply(&mut request, options).map_err(|refusal| refusal.within("options"))?,
+        if let Some(options) = options {
+            self.apply(&mut request, options).map_err(|refusal| refusal.within("options"))?;
         }
         Ok(request)
     }
@@ -87,9 +85,8 @@ impl Call {
         }
         let in_session = self.in_session(request);
         request.consistency = match v1::Consistency::try_from(consistency) {
-            Ok(v1::Consistency::Unspecified) if in_session || min_zxid.is_some() => Consistency::Session,
-            Ok(v1::Consistency::Unspecified | v1::Consistency::Local) => Consistency::Local,
-            Ok(v1::Consistency::Session) => Consistency::Session,
+            Ok(v1::Consistency::Unspecified | v1::Consistency::Session) => Consistency::Session,
+            Ok(v1::Consistency::Local) => Consistency::Local,
             Ok(v1::Consistency::Linearizable) => Consistency::Linearizable,
             Err(_) => return Err(Refusal::bad("consistency", format!("{consistency} is none that this server knows"))),
         };

@@ -38,7 +38,7 @@ impl Request {
             caller,
             session: None,
             min_zxid: Zxid::ZERO,
-            consistency: Consistency::Local,
+            consistency: Consistency::default(),
             request_id: None,
             deadline_ms: u64::MAX,
         }
@@ -48,10 +48,11 @@ impl Request {
 /// How fresh the state that a read sees must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Consistency {
-    /// Whatever this server has applied.
-    #[default]
+    /// Whatever this server has applied, however old: also when it has lost touch with its ensemble.
     Local,
-    /// At least the session's own earlier writes and `min_zxid`.
+    /// At least the session's own earlier writes and `min_zxid`, and nothing that the ensemble has left behind for more
+    /// than some seconds.
+    #[default]
     Session,
     /// Every write that was acknowledged to anybody before the read was sent.
     Linearizable,

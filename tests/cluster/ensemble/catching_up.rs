@@ -46,6 +46,31 @@ async fn a_follower_that_missed_many_txns_is_told_them() {
 }
 
 #[tokio::test]
+async fn a_server_that_comes_back_shows_nobody_what_is_long_past() {
+    let mut ensemble = Ensemble::start();
+    let leader = ensemble.leader().await;
+    ensemble.serving(&[1, 2, 3]).await;
+    let away = ensemble.others(leader)[0];
+    let writer = client(&ensemble, &ensemble.others(away));
+    writer.create("/latest", "old").await.unwrap();
+    ensemble.agreed().await;
+    ensemble.kill(away);
+    write(&writer, MISSED, 100).await;
+    writer.set("/latest", "new").await.unwrap();
+    ensemble.restart(away);
+    // It has "old" on its disk, and would rather say nothing. Whoever asks anew each time has seen nothing before.
+    let began = Instant::now();
+    let shown = loop {
+        let stranger = ensemble.client(&[away]).request_timeout(PATIENCE).build();
+        match stranger.get("/latest").await {
+            Ok(znode) => break String::from_utf8(znode.data.unwrap().to_vec()).unwrap(),
+            Err(error) => assert!(began.elapsed() < PATIENCE, "{error}"),
+        }
+    };
+    assert_eq!(shown, "new");
+}
+
+#[tokio::test]
 async fn a_follower_whose_txns_are_purged_is_given_a_snapshot() {
     let arguments = ["--segment-bytes", "1MiB", "--snapshot-records", "1000"].map(str::to_owned).to_vec();
     let mut ensemble = Ensemble::start_with(EnsembleOptions { arguments, ..EnsembleOptions::default() });

@@ -3,13 +3,17 @@
 
 use std::time::{Duration, Instant};
 
-use quorate_client::{Client, Consistency, Error, Reason};
+use futures_util::StreamExt;
+use quorate_client::{Client, Consistency, Error, Reason, Watch, WatchEvent};
 use quorate_tests::harness::Ensemble;
 
 use super::{client, read};
 
 /// How long a server on its own is asked again and again.
 const ALONE: Duration = Duration::from_millis(1_500);
+
+/// A state that is older is not shown.
+const STALENESS: Duration = Duration::from_millis(quorate_replica::limits::STALENESS_MS);
 
 /// Of a call to a server that may not answer.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -101,5 +105,55 @@ async fn a_follower_that_only_cannot_be_heard_or_only_cannot_hear_does_no_harm()
         ensemble.agreed().await;
         let status = ensemble.status(leader).await.unwrap();
         assert_eq!((status.leader_id, status.header.epoch), (leader.into(), epoch), "nobody was deposed");
+    }
+}
+
+#[tokio::test]
+async fn whoever_trusts_in_a_server_that_is_cut_off_for_long_is_sent_elsewhere() {
+    let ensemble = Ensemble::start();
+    let leader = ensemble.leader().await;
+    ensemble.serving(&[1, 2, 3]).await;
+    let follower = ensemble.others(leader)[0];
+    let majority = client(&ensemble, &ensemble.others(follower));
+    majority.create("/value", "0").await.unwrap();
+    ensemble.agreed().await;
+    // It comes to the follower first, and knows of the others.
+    let order = [&[follower][..], &ensemble.others(follower)].concat();
+    let mut watch = client(&ensemble, &order).watch("/value").with_data().start();
+    let begun = watch.next().await;
+    assert!(matches!(begun, Some(Ok(WatchEvent::Created { .. }))), "{begun:?}");
+    majority.set("/value", "1").await.unwrap();
+    assert_eq!(next_value(&mut watch).await, "1");
+
+    ensemble.network().isolate(follower);
+    let began = Instant::now();
+    majority.set("/value", "2").await.unwrap();
+    let alone = impatient(&ensemble, follower);
+    let refused = loop {
+        match alone.get("/value").await {
+            Ok(_) => assert!(began.elapsed() < 2 * STALENESS, "what is long past is shown"),
+            Err(error) => break error,
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_cannot_tell(&refused);
+    assert!(began.elapsed() > STALENESS / 2, "reads go on for a while: there may be a new leader soon");
+    assert_eq!(next_value(&mut watch).await, "2", "the watch goes on elsewhere and has missed nothing");
+    let local = alone.get("/value").consistency(Consistency::Local).await.unwrap();
+    assert_eq!(local.data.unwrap(), "1", "whoever asks for whatever there is gets it");
+
+    ensemble.network().heal();
+    ensemble.serving(&[follower]).await;
+    assert_eq!(alone.get("/value").await.unwrap().data.unwrap(), "2");
+}
+
+/// What the next change has made of a znode.
+async fn next_value(watch: &mut Watch) -> String {
+    loop {
+        let told = tokio::time::timeout(super::PATIENCE, watch.next()).await.expect("the watch is told in time");
+        if let WatchEvent::Events(events) = told.expect("a watch does not end").unwrap() {
+            let data = events[0].data.clone();
+            return String::from_utf8(data.unwrap_or_default().to_vec()).unwrap();
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! | Agreement, TotalOrder, Integrity, LocalPrimaryOrder, GlobalPrimaryOrder, CommittedNeverLost | they follow from one history whose every record was durable with a quorum, and from LogMatching: `history` |
 //! | SessionTable, SessionTruth, Ephemerals, NoEarlyExpiry | `sessions` |
 //! | ReadYourWrites, MonotonicReads | `reads`, against every value that a znode had |
+//! | Timeliness | `timeliness`, at every answer to a stranger |
 //! | SessionFifo | `order` |
 //! | ClientZxid, SyncFresh, RealTime | the clients themselves, at every reply |
 //! | WatchOrder | `watching` |
@@ -28,6 +29,7 @@ pub(crate) mod order;
 pub(crate) mod reads;
 pub(crate) mod restores;
 pub(crate) mod sessions;
+pub(crate) mod timeliness;
 pub(crate) mod watching;
 pub(crate) mod writes;
 
@@ -41,6 +43,7 @@ use self::order::Order;
 use self::reads::Reads;
 use self::restores::Restores;
 use self::sessions::SessionLog;
+use self::timeliness::Timeliness;
 use self::writes::Writes;
 use super::server::Id;
 
@@ -49,6 +52,7 @@ pub(crate) struct Ledger {
     pub(crate) history: History,
     pub(crate) sessions: SessionLog,
     pub(crate) reads: Reads,
+    pub(crate) timeliness: Timeliness,
     pub(crate) order: Order,
     pub(crate) writes: Writes,
     pub(crate) judged: Judged,
@@ -57,11 +61,12 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(founding: Members, servers: usize) -> Ledger {
+    pub(crate) fn new(founding: Members, servers: usize, staleness_ms: u64) -> Ledger {
         Ledger {
             history: History::new(founding, servers),
             sessions: SessionLog::new(servers),
             reads: Reads::default(),
+            timeliness: Timeliness::new(staleness_ms),
             order: Order::default(),
             writes: Writes::default(),
             judged: Judged::default(),
@@ -71,12 +76,13 @@ impl Ledger {
     }
 
     /// A server has had a turn, which has led to these operations of its disk.
-    pub(crate) fn turned(&mut self, id: Id, status: &Status, disk: &[DiskOp]) {
+    pub(crate) fn turned(&mut self, id: Id, status: &Status, disk: &[DiskOp], now_us: u64) {
         // What was delivered in this turn stood in the log before whatever the turn has done to it since.
         let removes = |op: &DiskOp| matches!(op, DiskOp::Truncate { .. } | DiskOp::Install { .. });
         let (first, last) = disk.split_at(disk.iter().position(removes).unwrap_or(disk.len()));
         first.iter().for_each(|op| self.submitted(id, op));
         for frame in self.history.turned(id, status) {
+            self.timeliness.committed(frame.zxid(), now_us);
             match frame.kind() {
                 FrameKind::Txn => {
                     let txn = Txn::decode(frame.payload()).expect("a record that was applied can be read");

@@ -14,7 +14,7 @@ pub struct Status {
     pub header: Header,
     /// The version of its program.
     pub version: String,
-    /// Whether it can serve writes now.
+    /// Whether it can serve writes now, and knows that it has caught up with its ensemble.
     pub serving: bool,
     /// The leader that it knows; 0 if it knows none.
     pub leader_id: u32,

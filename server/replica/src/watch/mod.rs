@@ -240,6 +240,11 @@ impl Watches {
         self.telling.tick();
     }
 
+    /// Whoever has a streaming watch, or reads a tree.
+    pub(crate) fn outboxes(&self) -> impl Iterator<Item = OutboxId> + '_ {
+        self.streams.keys().copied()
+    }
+
     /// Watches of all kinds.
     pub(crate) fn count(&self) -> usize {
         self.streaming + self.classic.count()

@@ -207,3 +207,28 @@ fn room_is_noticed_although_there_is_no_idle_moment() {
     assert!(told.contains(&ROOM), "{told:?}");
     assert!(!bench.work.is_low());
 }
+
+#[test]
+fn a_snapshot_that_finds_no_room_for_its_log_is_installed_when_there_is_some() {
+    let mut bench = Bench::new();
+    let (zxid, chain) = (Zxid::new(Epoch(3), 7), 77);
+    let base = quorate_zab::Position { zxid, chain };
+    // Where a snapshot is that was received.
+    bench.disk.create_dir("gen-0000000002").unwrap();
+    bench.work.received(SnapshotInfo {
+        position: Position { zxid, chain },
+        generation: 2,
+        file_bytes: 0,
+        verified: true,
+    });
+    bench.fill_the_disk();
+    bench.token += 1;
+    assert_eq!(bench.write(vec![DiskOp::Install { token: bench.token, base }]), [FULL]);
+    assert_eq!(bench.idle(), LogDone { inputs: vec![], unfinished: true });
+
+    bench.make_room();
+    assert_eq!(bench.looks_until_not_low().concat(), [synced(bench.token), ROOM]);
+    bench.last = Position { zxid, chain };
+    let op = bench.append(10);
+    assert_eq!(bench.write(vec![op]), [synced(bench.token)], "the log goes on behind the snapshot");
+}

@@ -28,7 +28,7 @@ async fn a_get_is_answered_with_data_stat_and_header() {
     let replica = async {
         let (tag, request) = script.call().await;
         assert_eq!(request.op, Op::Read { op: ReadOp::Get { path: Path::new("/a").unwrap() }, watch: false });
-        assert_eq!((request.session, request.consistency), (None, Consistency::Local));
+        assert_eq!((request.session, request.consistency), (None, Consistency::Session));
         assert_eq!(request.deadline_ms, u64::MAX);
         let stat = Stat { mzxid: Zxid(5), version: -3, ..Stat::default() };
         script.answer(tag, Zxid(6), Ok(Reply::Data { data: Some(Bytes::from_static(b"x")), stat }));

@@ -163,8 +163,12 @@ impl<D: Disk> Log<D> {
         let header =
             SegmentHeader { cluster_id: identity.cluster_id, segment_id: 1, first_sequence: 1, start }.encode();
         let mut file = dir.disk.create(&path).during("create", &path)?;
-        file.write_at(&[&header], 0).during("write", &path)?;
-        file.sync_data().during("sync", &path)?;
+        let written = file.write_at(&[&header], 0).during("write", &path);
+        if let Err(error) = written.and_then(|()| file.sync_data().during("sync", &path)) {
+            // A full disk has it tried again, and what is there must not be in its way.
+            dir.disk.remove(&path).during("remove", &path)?;
+            return Err(error);
+        }
         dir.sync_dir(&layout::generation_dir(identity.generation))
     }
 
