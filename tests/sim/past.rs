@@ -12,6 +12,10 @@ pub(crate) const SEEDS: &[(u64, &str)] = &[
         "writes that came while leadership was to be handed over, in vain, were held for ever, and all that came after",
     ),
     (156, "a leader told of members whom an earlier one had wanted in vain"),
+    (
+        934,
+        "a write that was sent again was answered with the state of the first time, older than what the client had seen",
+    ),
     (582, "a snapshot whose log found no room on a full disk was tried again, and nobody had kept what it is"),
     (37, "a server that could support nobody asked everybody, again and again, as fast as they answered"),
 ];

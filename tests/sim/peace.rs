@@ -203,7 +203,8 @@ impl World {
             // Unless the ensemble has not begun: then it begins with all of its voters.
             return (self.ledger.history.last() == Zxid::ZERO).then(|| self.ids());
         }
-        if self.chances.faults.coin() {
+        // Members that are asked for and not yet decided may need more of them than those of today.
+        if self.chances.faults.coin() || self.administrator.asked.is_some() {
             return Some(self.ids());
         }
         let mut left = core.len();

@@ -170,7 +170,8 @@ impl Replica {
         if is_asked_here || joined.is_some() {
             let reply = quorate_tree::reply(zxid, txn);
             for asker in joined.unwrap_or_default() {
-                self.reply(asker, zxid, Ok(reply.clone()), now, out);
+                // Whoever asks again may have been at a server that is ahead of this one, and have seen more since.
+                self.conclude_without_txn(asker, Ok(reply.clone()), now, out);
             }
             if is_asked_here {
                 self.forwarded.remove(&(outbox, tag));

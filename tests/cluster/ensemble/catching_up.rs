@@ -47,6 +47,7 @@ async fn a_follower_that_missed_many_txns_is_told_them() {
 
 #[tokio::test]
 async fn a_server_that_comes_back_shows_nobody_what_is_long_past() {
+    // ZOOKEEPER-3023, 3500: it served its clients with hundreds of thousands of txns still to apply.
     let mut ensemble = Ensemble::start();
     let leader = ensemble.leader().await;
     ensemble.serving(&[1, 2, 3]).await;
