@@ -55,7 +55,10 @@ impl World {
         }
         match went_on {
             Some(true) => {
-                let in_us = 50 + self.chances.disk.below(self.swarm.snapshot_us);
+                let in_us = match transfer.streams {
+                    Some(_) => 50 + self.chances.disk.below(self.swarm.snapshot_us),
+                    None => WAIT_US,
+                };
                 self.schedule(in_us, None, Event::Transfer(Box::new(transfer)));
             }
             Some(false) => {}
