@@ -169,13 +169,19 @@ impl Resume {
         Outcome::Tell(WatchEvent::Events(events.into_iter().map(seen).collect()))
     }
 
+    /// Whether it was begun after a certain txn, so that without that it can begin where it could not go on. If not, it
+    /// is the caller's own `min_zxid` that no server knows, and would not know when asked again.
+    fn begins_in_the_past(&self) -> bool {
+        self.phase != Phase::New || self.request.start_zxid.is_some()
+    }
+
     fn on_canceled(&mut self, canceled: v1::WatchCanceled) -> Outcome {
         let Some(error) = canceled.error.map(Error::from) else {
             self.phase = Phase::Ended;
             return Outcome::End(None);
         };
         match error.reason() {
-            Reason::Compacted | Reason::ZxidUnknown if self.restart_when_compacted => {
+            Reason::Compacted | Reason::ZxidUnknown if self.restart_when_compacted && self.begins_in_the_past() => {
                 self.phase = Phase::New;
                 self.request.send_initial = true;
                 self.request.start_zxid = None;

@@ -127,3 +127,18 @@ fn a_server_must_have_seen_what_was_told() {
     assert_eq!(demanded(&resume, Some(bound(9))), Some(9));
     assert_eq!(resume.request(1, None, None).options, None, "without an ensemble a zxid means nothing");
 }
+
+#[test]
+fn a_watch_is_not_begun_again_for_a_bound_that_no_server_knows() {
+    let unknown = || canceled(v1::ErrorReason::ZxidUnknown, 0);
+    let ends = |watch: &mut Resume| {
+        let end = watch.on_item(unknown());
+        matches!(end, Outcome::End(Some(error)) if error.reason() == Reason::ZxidUnknown) && watch.has_ended()
+    };
+    assert!(ends(&mut Resume::new(v1::WatchCreate::default(), Chroot::default(), true)));
+    // It may have been the start that was unknown: without it, what is left is the bound.
+    let request = v1::WatchCreate { start_zxid: Some(5), ..Default::default() };
+    let mut resumed = Resume::new(request, Chroot::default(), true);
+    assert_eq!(resumed.on_item(unknown()), Outcome::Again(Some(WatchEvent::Reset)));
+    assert!(ends(&mut resumed));
+}
