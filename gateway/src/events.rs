@@ -9,6 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use quorate_client::{Event, EventKind, WatchEvent, WatchKind};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use crate::hex::Hex;
 use crate::metrics::Metrics;
@@ -73,9 +74,9 @@ pub(crate) struct Watched {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Event)]
 pub(crate) struct EventDocument<'a> {
-    /// What happened: `created`, `changed` or `deleted`.
+    /// What happened.
     #[serde(rename = "type")]
-    #[schema(example = "changed")]
+    #[schema(schema_with = event_types)]
     kind: &'static str,
     /// Of a line: where a reader goes on after it, as `from`. Missing within the initial state.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,10 +116,9 @@ pub(crate) struct EventDocument<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Mark)]
 pub(crate) struct MarkDocument<'a> {
-    /// `bookmark` or `reset`; a line may also be `keep-alive`, which means nothing, or `end`, the last. As a
-    /// server-sent event it has that name instead.
+    /// Which of them. As a server-sent event it has that name instead.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "bookmark")]
+    #[schema(required, schema_with = mark_types)]
     kind: Option<&'static str>,
     /// Of a line: where a reader goes on after it, as `from`. Missing for a reset.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,6 +136,27 @@ pub(crate) struct MarkDocument<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "LAGGED")]
     code: Option<&'static str>,
+}
+
+/// The types of events: none is one of a mark.
+fn event_types() -> Object {
+    let described = "What happened.";
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(["created", "changed", "deleted"]))
+        .description(Some(described))
+        .build()
+}
+
+/// The types of marks.
+fn mark_types() -> Object {
+    let described = "`bookmark` or `reset`; a line may also be `keep-alive`, which means nothing, or `end`, the last. As a \
+                     server-sent event it has that name instead.";
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(["bookmark", "reset", "keep-alive", "end"]))
+        .description(Some(described))
+        .build()
 }
 
 impl<'a> MarkDocument<'a> {

@@ -1,12 +1,16 @@
 //! The OpenAPI document: generated from the routes, then given what OpenAPI or its generator cannot say by itself.
 
+mod tagged;
+
 use bytes::Bytes;
 use http::header::{ETAG, LOCATION};
 use utoipa::OpenApi as _;
+use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
-use utoipa::openapi::{OpenApi, RefOr, Required};
+use utoipa::openapi::{OpenApi, Ref, RefOr, Required};
 
 use crate::{api, header};
 
@@ -54,8 +58,11 @@ pub fn openapi() -> OpenApi {
         .into_iter()
         .map(|(path, item)| (path.replace("{*path}", "{path}"), item))
         .collect();
+    // Nobody has to prove who he is: said, so that it is not taken for forgotten.
+    document.security = Some(Vec::new());
     if let Some(components) = &mut document.components {
         components.schemas.values_mut().for_each(widen);
+        tagged::complete(&mut components.schemas, "Operation");
     }
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
@@ -252,6 +259,12 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
 fn complete(path: &str, method: &str, operation: &mut Operation) {
     let shared = SHARED.iter().filter(|shared| (shared.of)(method, path)).map(Shared::parameter);
     operation.parameters.get_or_insert_default().extend(shared.map(RefOr::T));
+    // Some have nothing of their own that can fail; but the door may refuse any request.
+    operation.responses.responses.entry("default".to_owned()).or_insert_with(|| {
+        let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let failed = ResponseBuilder::new().description("It failed").content("application/problem+json", problem);
+        failed.build().into()
+    });
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
         for (name, description) in headers(path, method, status) {

@@ -214,14 +214,13 @@ pub(crate) struct SentEnvelope {
     #[serde(default)]
     encoding: Encoding,
     /// Who may do what, if this creates the znode. Default: everybody everything.
-    #[schema(nullable = false)]
     acl: Option<Vec<EntryDocument>>,
     /// If given, must be the path of the URL.
-    #[schema(nullable = false, example = "/app/config")]
+    #[schema(example = "/app/config")]
     path: Option<String>,
     /// Ignored.
     #[serde(default, rename = "stat")]
-    #[schema(value_type = Option<Object>, nullable = false)]
+    #[schema(value_type = Value)]
     _stat: serde::de::IgnoredAny,
 }
 

@@ -89,7 +89,6 @@ pub(crate) struct NodeDocument<'a> {
     /// Its metadata.
     stat: StatDocument,
     /// What kind of znode, never a sequential one.
-    #[schema(inline)]
     mode: Mode,
     /// Of a TTL znode: how long it stays without children and changes, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -54,15 +54,15 @@ pub(crate) struct SentAcl {
     /// All entries: those that the znode has now go.
     acl: Vec<EntryDocument>,
     /// If given, must be the path of the URL.
-    #[schema(nullable = false, example = "/app/config")]
+    #[schema(example = "/app/config")]
     path: Option<String>,
     /// Ignored.
     #[serde(default, rename = "zxid")]
-    #[schema(value_type = Option<String>, nullable = false)]
+    #[schema(value_type = Value)]
     _zxid: serde::de::IgnoredAny,
     /// Ignored.
     #[serde(default, rename = "stat")]
-    #[schema(value_type = Option<Object>, nullable = false)]
+    #[schema(value_type = Value)]
     _stat: serde::de::IgnoredAny,
 }
 

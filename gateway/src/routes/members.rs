@@ -130,7 +130,6 @@ pub(crate) struct SpecDocument {
     #[schema(required = false, example = "participant")]
     membership: MembershipName,
     /// How it is reached. A member keeps what it has if this is missing.
-    #[schema(nullable = false)]
     addresses: Option<AddressesWish>,
 }
 
@@ -155,10 +154,10 @@ pub(crate) struct AddressesWish {
     #[schema(example = "s4.example:7182")]
     peer: String,
     /// By clients that speak gRPC.
-    #[schema(nullable = false, example = "s4.example:7181")]
+    #[schema(example = "s4.example:7181")]
     grpc: Option<String>,
     /// By clients that speak HTTP.
-    #[schema(nullable = false, example = "s4.example:7180")]
+    #[schema(example = "s4.example:7180")]
     http: Option<String>,
 }
 
@@ -185,7 +184,7 @@ pub(crate) struct StepsDocument {
     #[schema(required = false, example = json!([2]))]
     remove: Vec<u32>,
     /// Only if this is the configuration's version; `If-Match` says the same.
-    #[schema(nullable = false, example = "0x100000002", pattern = "^0x[0-9a-fA-F]{1,16}$")]
+    #[schema(example = "0x100000002", pattern = "^0x[0-9a-fA-F]{1,16}$")]
     version: Option<String>,
 }
 
@@ -195,7 +194,7 @@ pub(crate) struct StepsDocument {
 #[schema(as = LeaderWish)]
 pub(crate) struct LeaderWish {
     /// A voter; whoever has come furthest if this is missing.
-    #[schema(nullable = false, example = 2, minimum = 1, maximum = 254)]
+    #[schema(example = 2, minimum = 1, maximum = 254)]
     server_id: Option<u32>,
 }
 

@@ -25,7 +25,7 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 #[schema(as = SessionWish)]
 pub(crate) struct SessionWish {
     /// How long it is to live without a sign of life; granted within 1,000 to 300,000. Default: 30,000.
-    #[schema(nullable = false, minimum = 1, example = 30_000)]
+    #[schema(minimum = 1, example = 30_000)]
     timeout_ms: Option<u32>,
 }
 

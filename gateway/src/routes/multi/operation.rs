@@ -51,10 +51,9 @@ pub(crate) struct Check {
     #[schema(example = "/app/lock")]
     pub(super) path: String,
     /// That its `version` is this.
-    #[schema(nullable = false)]
     pub(super) version: Option<i32>,
     /// That its `mzxid` is this.
-    #[schema(nullable = false, example = "0x100000002", pattern = "^0x[0-9a-fA-F]{1,16}$")]
+    #[schema(example = "0x100000002", pattern = "^0x[0-9a-fA-F]{1,16}$")]
     pub(super) mzxid: Option<String>,
     /// That it does not exist.
     #[serde(default)]
@@ -78,13 +77,11 @@ pub(crate) struct Create {
     pub(super) encoding: Encoding,
     /// What kind of znode.
     #[serde(default)]
-    #[schema(inline)]
     pub(super) mode: Mode,
     /// For the TTL modes: how long it stays without children and changes, in milliseconds.
-    #[schema(nullable = false, minimum = 1, maximum = 1_099_511_627_775_u64, example = 60_000)]
+    #[schema(minimum = 1, maximum = 1_099_511_627_775_u64, example = 60_000)]
     pub(super) ttl_ms: Option<u64>,
     /// Who may do what. Default: everybody everything.
-    #[schema(nullable = false)]
     pub(super) acl: Option<Vec<EntryDocument>>,
     /// Create missing ancestors, too.
     #[serde(default)]
@@ -107,10 +104,10 @@ pub(crate) struct Set {
     #[serde(default)]
     pub(super) encoding: Encoding,
     /// Only if its `version` is this.
-    #[schema(nullable = false, example = 3)]
+    #[schema(example = 3)]
     pub(super) version: Option<i32>,
     /// Only if its `mzxid` is this.
-    #[schema(nullable = false, example = "0x100000002", pattern = "^0x[0-9a-fA-F]{1,16}$")]
+    #[schema(example = "0x100000002", pattern = "^0x[0-9a-fA-F]{1,16}$")]
     pub(super) mzxid: Option<String>,
     /// Create it, as a persistent znode that is open to everybody, if it is missing. Not with a condition.
     #[serde(default)]
@@ -126,10 +123,10 @@ pub(crate) struct Delete {
     #[schema(example = "/app/old")]
     pub(super) path: String,
     /// Only if its `version` is this.
-    #[schema(nullable = false, example = 3)]
+    #[schema(example = 3)]
     pub(super) version: Option<i32>,
     /// Only if its `mzxid` is this.
-    #[schema(nullable = false, example = "0x100000002", pattern = "^0x[0-9a-fA-F]{1,16}$")]
+    #[schema(example = "0x100000002", pattern = "^0x[0-9a-fA-F]{1,16}$")]
     pub(super) mzxid: Option<String>,
 }
 
@@ -144,7 +141,7 @@ pub(crate) struct SetAcl {
     /// All entries: those that the znode has now go.
     pub(super) acl: Vec<EntryDocument>,
     /// Only if its `aversion` is this.
-    #[schema(nullable = false, example = 0)]
+    #[schema(example = 0)]
     pub(super) aversion: Option<i32>,
 }
 
@@ -167,12 +164,11 @@ pub(crate) struct Children {
     #[schema(example = "/app")]
     pub(super) path: String,
     /// At most so many.
-    #[schema(nullable = false, minimum = 1, maximum = 10_000, example = 100)]
+    #[schema(minimum = 1, maximum = 10_000, example = 100)]
     pub(super) limit: Option<u32>,
     /// Where the page begins: the `next_page_token` of the page before.
-    #[schema(nullable = false)]
     pub(super) page_token: Option<String>,
     /// What is wanted of each child besides its name: `stat`, `data`, or both with a comma between.
-    #[schema(nullable = false, pattern = "^(stat|data)(,(stat|data))*$", example = "stat,data")]
+    #[schema(pattern = "^(stat|data)(,(stat|data))*$", example = "stat,data")]
     pub(super) with: Option<String>,
 }
