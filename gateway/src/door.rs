@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri};
-use quorate_client::Reason;
+use quorate_client::{Reason, TraceContext};
 use tokio::sync::OwnedSemaphorePermit;
 use tower::{Layer, Service};
 
@@ -21,8 +21,7 @@ use crate::header::{self, Block};
 use crate::hex::Hex;
 use crate::metrics::{Active, Resource};
 use crate::problem::{self, Problem, Refusal};
-use crate::trace::Span;
-use crate::{compression, guard};
+use crate::{compression, guard, trace};
 
 /// Longer names of requests are replaced by our own.
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -100,7 +99,7 @@ struct Visit {
     gzip: bool,
     /// Of a page that may call.
     origin: Option<HeaderValue>,
-    span: Option<Span>,
+    trace: Option<TraceContext>,
     since: Instant,
     _active: Active,
 }
@@ -114,7 +113,7 @@ impl Visit {
             html: wants_html(request.headers()),
             gzip: gateway.config.compression && compression::accepts_gzip(request.headers()),
             origin: gateway.cors.allowed(request.headers()),
-            span: Span::of(request.headers()),
+            trace: trace::of(request.headers()),
             since: Instant::now(),
             _active: gateway.config.metrics.request_begins(),
             gateway: gateway.clone(),
@@ -171,8 +170,8 @@ impl Visit {
         let (status, took) = (response.status(), self.since.elapsed());
         self.gateway.config.metrics.request_answered(resource, status, took);
         let (method, url, request_id) = (&self.method, self.uri.path(), &self.request_id);
-        let span = self.span.as_ref().map(tracing::field::display);
-        tracing::debug!(%method, url, status = status.as_u16(), ?took, ?request_id, span, "request answered");
+        let traceparent = self.trace.as_ref().map(tracing::field::display);
+        tracing::debug!(%method, url, status = status.as_u16(), ?took, ?request_id, traceparent, "request answered");
         let mut response =
             if self.gateway.config.compression { compression::compress(self.gzip, response) } else { response };
         let headers = response.headers_mut();
@@ -186,11 +185,11 @@ impl Visit {
     fn log(&self, problem: &Problem) {
         let (status, code, detail) = (problem.status().as_u16(), problem.code(), problem.detail());
         let (method, url, request_id) = (&self.method, self.uri.path(), &self.request_id);
-        let span = self.span.as_ref().map(tracing::field::display);
+        let traceparent = self.trace.as_ref().map(tracing::field::display);
         if problem.status() == http::StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(%method, url, status, code, detail, ?request_id, span, "request failed");
+            tracing::error!(%method, url, status, code, detail, ?request_id, traceparent, "request failed");
         } else {
-            tracing::debug!(%method, url, status, code, detail, ?request_id, span, "request failed");
+            tracing::debug!(%method, url, status, code, detail, ?request_id, traceparent, "request failed");
         }
     }
 }

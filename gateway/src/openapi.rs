@@ -27,7 +27,7 @@ is answered without a body.\n\n\
 **Any gateway** before the same servers will do, for any request: sessions are known to the servers, and whoever reads a stream \
 knows where he stands.\n\n\
 **Long answers** are compressed with gzip for those who accept it, but not data as it is, nor streams of events; a tag of a \
-compressed answer is good for conditions as well. A request's `traceparent` (W3C Trace Context) stands beside it in the log.";
+compressed answer is good for conditions as well. A request's `traceparent` (W3C Trace Context) stands beside it in the logs of the gateway and the servers.";
 
 #[derive(utoipa::OpenApi)]
 #[openapi(

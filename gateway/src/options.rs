@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::header;
 use crate::hex::Hex;
 use crate::problem::Problem;
+use crate::trace;
 
 /// Longer idempotency keys are refused: a mistake, since a UUID has 36.
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
@@ -48,6 +49,7 @@ pub(crate) fn of_read(
         min_zxid: min_zxid(headers)?,
         consistency: consistency.map(Into::into),
         timeout: Some(config.request_timeout),
+        trace: trace::of(headers),
         ..CallOptions::default()
     };
     Caller::of(headers)?.forward(&mut options);
@@ -61,6 +63,7 @@ pub(crate) fn of_write(config: &Config, headers: &HeaderMap) -> Result<CallOptio
         min_zxid: min_zxid(headers)?,
         request_id: request_id(headers, caller.session())?,
         timeout: Some(config.request_timeout),
+        trace: trace::of(headers),
         ..CallOptions::default()
     };
     caller.forward(&mut options);

@@ -162,7 +162,8 @@ pub(super) fn options(
         acknowledged_through: id["acknowledged_through"].as_u64().unwrap_or(0),
     });
     let session = session.map(SessionHandle::credential);
-    let options = v1::RequestOptions { min_zxid, consistency: consistency.into(), request_id, session };
+    let options =
+        v1::RequestOptions { min_zxid, consistency: consistency.into(), request_id, session, ..Default::default() };
     (options != v1::RequestOptions::default()).then_some(options)
 }
 

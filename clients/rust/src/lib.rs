@@ -57,6 +57,7 @@ mod session;
 mod stat;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod unary;
 mod watch;
 
@@ -78,4 +79,5 @@ pub use self::reply::{
 };
 pub use self::session::{ConnectionState, ConnectionStates, KeptAlive, RawSession, Session, SessionState};
 pub use self::stat::Stat;
+pub use self::trace::TraceContext;
 pub use self::watch::{Event, EventKind, Watch, WatchBuilder, WatchEvent, WatchKind, Watches};

@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use quorate_proto::v1;
 
+use crate::TraceContext;
+
 /// What any call may ask for besides what it is about. Everything is optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallOptions {
@@ -19,13 +21,16 @@ pub struct CallOptions {
     pub session: Option<SessionCredential>,
     /// How long to wait. Default: the client's.
     pub timeout: Option<Duration>,
+    /// The span that the call belongs to, for the servers' logs.
+    pub trace: Option<TraceContext>,
 }
 
 impl CallOptions {
     /// The wire's options, if there is anything to say.
     pub(crate) fn to_wire(&self) -> Option<v1::RequestOptions> {
-        let CallOptions { min_zxid, consistency, request_id, session, timeout: _ } = self;
-        if min_zxid.is_none() && consistency.is_none() && request_id.is_none() && session.is_none() {
+        let CallOptions { min_zxid, consistency, request_id, session, timeout: _, trace } = self;
+        let is_named = request_id.is_some() || session.is_some() || trace.is_some();
+        if min_zxid.is_none() && consistency.is_none() && !is_named {
             return None;
         }
         let consistency = match consistency {
@@ -39,6 +44,7 @@ impl CallOptions {
             consistency: consistency as i32,
             request_id: request_id.as_ref().map(RequestId::to_wire),
             session: session.as_ref().map(SessionCredential::to_wire),
+            traceparent: trace.as_ref().map(TraceContext::to_string).unwrap_or_default(),
         })
     }
 }

@@ -344,8 +344,10 @@ async fn what_a_request_asks_for_besides_reaches_the_server() {
     let fake = tree();
     let gateway = gateway(&fake);
     let session = [("quorate-session", "0x1f"), ("quorate-session-secret", "AAECAwQFBgcICQoLDA0ODw")];
-    let mut read =
-        request("GET", "/v1/znodes/a?consistency=linearizable").header("quorate-min-zxid", "0x5eed:0x100000003");
+    let span = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let mut read = request("GET", "/v1/znodes/a?consistency=linearizable")
+        .header("quorate-min-zxid", "0x5eed:0x100000003")
+        .header("traceparent", span);
     let mut write = request("PUT", "/v1/znodes/a").header("idempotency-key", "7");
     for (name, value) in session {
         read = read.header(name, value);
@@ -356,6 +358,7 @@ async fn what_a_request_asks_for_besides_reaches_the_server() {
     let options = asked.options.unwrap();
     assert_eq!(options.consistency(), v1::Consistency::Linearizable);
     assert_eq!(options.min_zxid, Some(v1::ZxidBound { cluster_id: 0x5eed, zxid: 0x1_0000_0003 }));
+    assert_eq!(options.traceparent, span);
     let credential = options.session.unwrap();
     assert_eq!((credential.session_id, credential.secret.to_vec()), (0x1f, (0..16).collect::<Vec<u8>>()));
 

@@ -14,6 +14,9 @@ pub(super) type Credential = (SessionId, SessionSecret);
 /// Names a session, in hexadecimal.
 const SESSION_ID: &str = "quorate-session-id";
 
+/// Bytes of what names a span (W3C Trace Context).
+const TRACEPARENT_BYTES: usize = 55;
+
 /// Proves that the caller owns it.
 const SESSION_SECRET: &str = "quorate-session-secret-bin";
 
@@ -72,9 +75,13 @@ impl Call {
     }
 
     fn apply(&self, request: &mut Request, options: v1::RequestOptions) -> Result<(), Refusal> {
-        let v1::RequestOptions { min_zxid, consistency, request_id, session } = options;
+        let v1::RequestOptions { min_zxid, consistency, request_id, session, traceparent } = options;
         if let Some(session) = session {
             request.session = Some(credential(&session).map_err(|refusal| refusal.within("session"))?);
+        }
+        if traceparent.len() == TRACEPARENT_BYTES {
+            let session = request.session.map(|(id, _)| id);
+            tracing::debug!(traceparent, ?session, "a request of a trace has come in");
         }
         if let Some(v1::ZxidBound { cluster_id, zxid }) = &min_zxid {
             if *cluster_id != self.cluster.0 {
