@@ -14,7 +14,7 @@ use tokio::time;
 
 use crate::config::Config;
 use crate::gateway::Gateway;
-use crate::problem::{Problem, Refusal};
+use crate::problem::{Limit, Problem, Refusal};
 
 /// How much of a body that is too large is read and thrown away, and for how long.
 const DISCARDED_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -111,7 +111,8 @@ fn reserve(gateway: &Gateway, room: &mut Option<OwnedSemaphorePermit>, bytes: us
         u32::try_from(bytes).ok().and_then(|bytes| gateway.body_bytes.clone().try_acquire_many_owned(bytes).ok());
     // Not waited for: whoever holds the room may be in no hurry to send the rest.
     let Some(more) = more else {
-        return Err(Problem::new(Reason::Throttled, "too many bodies of requests are under way already"));
+        let limit = Limit { name: "bodies", quota: gateway.config.bodies_bytes_max, unit: "content-bytes" };
+        return Err(Problem::at_limit(limit, "too many bodies of requests are under way already"));
     };
     match room {
         Some(room) => room.merge(more),

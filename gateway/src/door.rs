@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri};
-use quorate_client::{Reason, TraceContext};
+use quorate_client::TraceContext;
 use tokio::sync::OwnedSemaphorePermit;
 use tower::{Layer, Service};
 
@@ -20,7 +20,7 @@ use crate::gateway::Gateway;
 use crate::header::{self, Block};
 use crate::hex::Hex;
 use crate::metrics::{Active, Resource};
-use crate::problem::{self, Problem, Refusal};
+use crate::problem::{self, Limit, Problem, Refusal};
 use crate::{compression, guard, trace};
 
 /// Longer names of requests are replaced by our own.
@@ -141,7 +141,8 @@ impl Visit {
             return Ok(Admitted::Answered(answer));
         }
         let place = self.gateway.requests.clone().try_acquire_owned().map_err(|_| {
-            Problem::new(Reason::Throttled, format!("{} requests are under way already", config.requests_max))
+            let limit = Limit { name: "requests", quota: config.requests_max, unit: "concurrent-requests" };
+            Problem::at_limit(limit, format!("{} requests are under way already", config.requests_max))
         })?;
         Ok(Admitted::Request(Request::from_parts(parts, body), place))
     }

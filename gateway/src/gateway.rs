@@ -7,10 +7,11 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use http::header::HeaderValue;
 use quorate_client::Client;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
 use crate::cors::Cors;
+use crate::problem::{Limit, Problem};
 use crate::readers::Readers;
 use crate::{docs, openapi};
 
@@ -59,6 +60,15 @@ impl Gateway {
     pub(crate) fn docs(&self) -> Bytes {
         let page = || docs::page(&serde_json::from_slice(&self.0.openapi).expect("what was written as JSON is JSON"));
         self.0.docs.get_or_init(|| page().into()).clone()
+    }
+
+    /// A place among the streams that may be open.
+    pub(crate) fn begin_stream(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let streams_max = self.0.config.event_streams_max;
+        self.0.event_streams.clone().try_acquire_owned().map_err(|_| {
+            let limit = Limit { name: "streams", quota: streams_max, unit: "concurrent-requests" };
+            Problem::at_limit(limit, format!("{streams_max} streams are open already"))
+        })
     }
 
     /// The name of a request that brought none.

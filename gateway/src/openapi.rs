@@ -26,6 +26,8 @@ is answered without a body.\n\n\
 **Reading your own writes** through any server: send the `Quorate-Zxid` of a response back as `Quorate-Min-Zxid`.\n\n\
 **Any gateway** before the same servers will do, for any request: sessions are known to the servers, and whoever reads a stream \
 knows where he stands.\n\n\
+**Whoever comes when too much is under way** is answered 429, with `Retry-After`; if it is the gateway's own limit, with \
+`RateLimit-Policy` and `RateLimit`.\n\n\
 **Long answers** are compressed with gzip for those who accept it, but not data as it is, nor streams of events; a tag of a \
 compressed answer is good for conditions as well. A request's `traceparent` (W3C Trace Context) stands beside it in the logs of the gateway and the servers.";
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method, StatusCode};
 use quorate_client::Reason;
 use serde::Serialize;
@@ -23,6 +23,11 @@ use crate::path::PathFault;
 /// The media type of problems.
 pub(crate) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
+/// The limit that a request has run into (draft-ietf-httpapi-ratelimit-headers).
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// All there is of it.
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// What a caller is told to wait where the server has not said how long.
 const RETRY_AFTER_DEFAULT: Duration = Duration::from_secs(1);
@@ -46,6 +51,17 @@ pub(crate) enum Refusal {
     HostRefused,
     /// The page that sent the request may not.
     OriginRefused,
+}
+
+/// What there may be so much of at one time, in the whole gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limit {
+    /// What it is called.
+    pub(crate) name: &'static str,
+    /// How much there may be.
+    pub(crate) quota: usize,
+    /// Of what, in the words of the draft for `RateLimit`.
+    pub(crate) unit: &'static str,
 }
 
 /// What kind of problem: the same code always has the same title, and the same status but for conditional requests.
@@ -148,6 +164,7 @@ struct Parts {
     zxid: Option<u64>,
     maybe_applied: bool,
     operation: Option<usize>,
+    limit: Option<Limit>,
 }
 
 impl Problem {
@@ -159,6 +176,13 @@ impl Problem {
     /// A failure that has the same meaning as a server's `reason`.
     pub(crate) fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Problem {
         Problem::of(reason.into(), Some(reason), detail.into())
+    }
+
+    /// There is too much under way already.
+    pub(crate) fn at_limit(limit: Limit, detail: impl Into<Cow<'static, str>>) -> Problem {
+        let mut problem = Problem::new(Reason::Throttled, detail);
+        problem.0.limit = Some(limit);
+        problem
     }
 
     /// A missing, malformed or contradictory argument.
@@ -176,6 +200,7 @@ impl Problem {
             zxid: None,
             maybe_applied: false,
             operation: None,
+            limit: None,
         }))
     }
 
@@ -253,6 +278,12 @@ impl Problem {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(wait) = retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000).max(1) as u64));
+        }
+        if let Some(Limit { name, quota, unit }) = parts.limit {
+            let ascii = "names and numbers are visible ASCII";
+            let policy = format!("\"{name}\";q={quota};qu=\"{unit}\"");
+            headers.insert(RATE_LIMIT_POLICY, HeaderValue::try_from(policy).expect(ascii));
+            headers.insert(RATE_LIMIT, HeaderValue::try_from(format!("\"{name}\";r=0")).expect(ascii));
         }
         if parts.kind.status == 401 {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"quorate\""));

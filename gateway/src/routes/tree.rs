@@ -63,10 +63,7 @@ pub(crate) async fn get(State(gateway): State<Gateway>, request: Request) -> Res
     }
     let bounds = Bounds::read(parameters.with.as_deref(), parameters.limit)?;
     let options = options::of_read(&gateway.config, &parts.headers, parameters.consistency)?;
-    let place = gateway.event_streams.clone().try_acquire_owned().map_err(|_| {
-        let detail = format!("{} streams are open already", gateway.config.event_streams_max);
-        Problem::new(Reason::Throttled, detail)
-    })?;
+    let place = gateway.begin_stream()?;
     let mut call = gateway.client.stream_tree(&*path).options(options);
     if let Some(levels) = parameters.depth {
         call = call.depth_max(levels);

@@ -207,9 +207,7 @@ pub(crate) async fn get(State(gateway): State<Gateway>, request: Request) -> Res
     let (format, wait) = parameters.format(&parts.headers)?;
     let begin = Begin::of(&parameters, &parts.headers)?;
     let options = options::of_read(config, &parts.headers, None)?;
-    let place = gateway.event_streams.clone().try_acquire_owned().map_err(|_| {
-        Problem::new(Reason::Throttled, format!("{} event streams are open already", config.event_streams_max))
-    })?;
+    let place = gateway.begin_stream()?;
     let asked = parameters.path.iter().enumerate().map(|(index, path)| {
         let watch = gateway.client.watch(path).kind(kind).options(options.clone());
         begin.apply(index, if parameters.data { watch.with_data() } else { watch })

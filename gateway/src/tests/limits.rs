@@ -102,6 +102,8 @@ async fn requests_under_way_are_limited() {
     let refused = get(&gateway, "/livez").await;
     assert_eq!(refused.verdict(), (429, "THROTTLED".to_owned()));
     assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(refused.header("ratelimit-policy"), "\"requests\";q=1;qu=\"concurrent-requests\"");
+    assert_eq!(refused.header("ratelimit"), "\"requests\";r=0");
     drop(sender);
     assert_eq!(slow.await.unwrap().status.as_u16(), 200);
     assert_eq!(get(&gateway, "/livez").await.status.as_u16(), 200);
