@@ -102,7 +102,7 @@ pub struct Settings {
     #[arg(long, env = "QUORATE_INSECURE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub insecure: Option<bool>,
 
-    /// Origins whose pages may call the HTTP door from a browser, each `https://HOST[:PORT]` [default: none]
+    /// Origins whose pages may call from a browser, by HTTP and by gRPC-Web, each `https://HOST[:PORT]` [default: none]
     #[arg(long, env = "QUORATE_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN,..")]
     pub cors_origins: Option<Vec<String>>,
 
@@ -190,7 +190,7 @@ pub struct Config {
     pub stop_with_stdin: bool,
     /// Doors may be reached from elsewhere although nobody has to prove who they are.
     pub insecure: bool,
-    /// Origins whose pages may call the HTTP door.
+    /// Origins whose pages may call, by HTTP and by gRPC-Web.
     pub cors_origins: Vec<String>,
     /// How bound addresses are printed.
     pub print_addresses: PrintAddresses,

@@ -178,7 +178,8 @@ impl Server {
         let (listener, grpc_address) = listen("gRPC", config.grpc, grpc)?;
         let places = config.ensemble.iter().flat_map(|ensemble| ensemble.places.iter());
         let places = places.map(|(server, place)| (server, place.into())).collect();
-        let door = Door::new(inbox.clone(), grpc::Config { places, ..grpc::Config::default() }, snapshot_dir);
+        let door = grpc::Config { places, web_origins: config.cors_origins.clone(), ..grpc::Config::default() };
+        let door = Door::new(inbox.clone(), door, snapshot_dir);
         let (tasks, stop_accepting, abandon) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let listener = Listener {
             listener,

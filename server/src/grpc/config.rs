@@ -9,6 +9,8 @@ use quorate_types::ServerId;
 /// Limits and intervals. Every one exists from the start, because a limit that is added later breaks somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
+    /// Origins, `https://host` or `https://host:port`, whose pages may call by gRPC-Web.
+    pub web_origins: Vec<String>,
     /// Where servers are of which the ensemble's own configuration does not say it.
     pub places: BTreeMap<ServerId, MemberAddress>,
     /// Bytes of one message from a client; beyond it the call fails with TOO_LARGE and the connection goes on. Must
@@ -46,6 +48,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
+            web_origins: Vec::new(),
             places: BTreeMap::new(),
             message_bytes_max: 8 * 1024 * 1024,
             receive_timeout: Duration::from_secs(20),

@@ -4,11 +4,10 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use hyper::body::Incoming;
-use hyper::server::conn::http2;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use quorate_storage::{RealDisk, SnapshotDir};
 use quorate_types::{Caller, Identity};
@@ -17,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 
 use super::Config;
-use super::greeting::Greeting;
+use super::greeting::{Greeting, Spoken};
 use super::receiving::Room;
 use super::reflection::Reflection;
 use super::route::Route;
@@ -57,11 +56,32 @@ impl Door {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let route = self.route(connection.clone());
-        let (io, is_greeted) = Greeting::new(io);
-        let mut http = self.builder().serve_connection(TokioIo::new(io), Service { route });
-        let mut leave =
-            Seldom::new(Box::pin(leave(Arc::clone(&self.config), connection.clone(), shutdown, is_greeted)));
+        // One that connects and says nothing holds a place that others may need. Later, pings tell whether it is there.
+        let heard = tokio::select! {
+            heard = Greeting::hear(io) => heard,
+            () = tokio::time::sleep(self.config.handshake_timeout) => None,
+            () = connection.token().cancelled() => None,
+            () = shutdown.cancelled() => None,
+        };
+        let Some((spoken, io)) = heard else { return Ok(()) };
+        let (io, service) = (TokioIo::new(io), Service { route: self.route(connection.clone()) });
+        match spoken {
+            Spoken::Http2 => self.attend(self.http2().serve_connection(io, service), connection, shutdown).await,
+            // Boxed: they are few, and every connection's future is as large as the largest.
+            Spoken::Http1 => {
+                Box::pin(self.attend(self.http1().serve_connection(io, service), connection, shutdown)).await
+            }
+        }
+    }
+
+    /// Serves a connection whose protocol is known.
+    async fn attend(
+        &self,
+        mut http: impl Served,
+        connection: Connection,
+        shutdown: CancellationToken,
+    ) -> hyper::Result<()> {
+        let mut leave = Seldom::new(Box::pin(leave(Arc::clone(&self.config), connection.clone(), shutdown)));
         let leave = tokio::select! {
             biased;
             ended = &mut http => return ended,
@@ -69,7 +89,7 @@ impl Door {
         };
         match leave {
             Leave::AtOnce => return Ok(()),
-            Leave::InGoodOrder => Pin::new(&mut http).graceful_shutdown(),
+            Leave::InGoodOrder => Pin::new(&mut http).finish(),
         }
         tokio::select! {
             ended = &mut http => ended,
@@ -78,7 +98,7 @@ impl Door {
         }
     }
 
-    fn builder(&self) -> http2::Builder<TokioExecutor> {
+    fn http2(&self) -> http2::Builder<TokioExecutor> {
         let config = &self.config;
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
@@ -91,6 +111,17 @@ impl Door {
             .initial_connection_window_size(config.connection_window_bytes)
             .max_send_buf_size(config.send_buffer_bytes)
             // gRPC has no use for it.
+            .auto_date_header(false);
+        builder
+    }
+
+    fn http1(&self) -> http1::Builder {
+        let config = &self.config;
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(config.handshake_timeout)
+            .max_buf_size(config.header_list_bytes_max as usize)
             .auto_date_header(false);
         builder
     }
@@ -124,29 +155,37 @@ enum Leave {
 }
 
 /// Waits until there is a reason to leave the connection.
-async fn leave(
-    config: Arc<Config>,
-    connection: Connection,
-    shutdown: CancellationToken,
-    is_greeted: Arc<AtomicBool>,
-) -> Leave {
+async fn leave(config: Arc<Config>, connection: Connection, shutdown: CancellationToken) -> Leave {
     let aged = async {
         match config.connection_age_max {
             Some(age_max) => tokio::time::sleep(age_max).await,
             None => std::future::pending().await,
         }
     };
-    let silent = async {
-        tokio::time::sleep(config.handshake_timeout).await;
-        if is_greeted.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
-    };
     tokio::select! {
         () = connection.token().cancelled() => Leave::AtOnce,
-        () = silent => Leave::AtOnce,
         () = aged => Leave::InGoodOrder,
         () = shutdown.cancelled() => Leave::InGoodOrder,
+    }
+}
+
+/// A connection that is served, whichever HTTP it speaks.
+trait Served: Future<Output = hyper::Result<()>> + Unpin {
+    /// Lets the calls end that are under way, and no others begin.
+    fn finish(self: Pin<&mut Self>);
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Served
+    for http2::Connection<TokioIo<Greeting<I>>, Service, TokioExecutor>
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin + 'static> Served for http1::Connection<TokioIo<Greeting<I>>, Service> {
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
     }
 }
 

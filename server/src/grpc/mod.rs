@@ -1,8 +1,9 @@
 //! The gRPC front door: bytes -> `Request`, `Reply` -> bytes, and nothing else.
 //!
 //! ```text
-//! door ──────── one accepted byte stream: HTTP/2, its limits and its age
+//! door ──────── one accepted byte stream: which HTTP it is, its limits and its age
 //!   route ───── a call's path -> the function that answers it; the deadline; the encodings
+//!     web ───── what is no plain gRPC: calls of pages in browsers
 //!     receiving ─ bytes that are no whole message yet: their time and their room
 //!     lists ───── elements of a message, counted before it is decoded
 //!     znode · session · watch · cluster · health ── the services
@@ -43,6 +44,7 @@ mod tests;
 mod tree;
 mod watch;
 mod watches;
+mod web;
 mod znode;
 
 pub use config::Config;

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use quorate_proto::v1;
 use tonic::body::Body;
 use tonic_reflection::pb;
@@ -12,8 +11,9 @@ use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
 use super::receiving::OWN_BYTES;
+use super::route::Arriving;
 
-type Server = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
+type Server = BoxCloneSyncService<Request<Arriving>, Response<Body>, Infallible>;
 
 /// What is told of the contract, the same to everybody.
 #[derive(Clone)]
@@ -45,16 +45,16 @@ impl Reflection {
         }
     }
 
-    pub(super) async fn v1(&self, request: Request<Incoming>) -> Response<Body> {
+    pub(super) async fn v1(&self, request: Request<Arriving>) -> Response<Body> {
         answer(self.v1.clone(), request).await
     }
 
-    pub(super) async fn v1alpha(&self, request: Request<Incoming>) -> Response<Body> {
+    pub(super) async fn v1alpha(&self, request: Request<Arriving>) -> Response<Body> {
         answer(self.v1alpha.clone(), request).await
     }
 }
 
-async fn answer(server: Server, request: Request<Incoming>) -> Response<Body> {
+async fn answer(server: Server, request: Request<Arriving>) -> Response<Body> {
     match server.oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},

@@ -2,11 +2,15 @@
 //! headers, their deadline.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use http::{Method, StatusCode};
+use http::{Method, Version};
+use http_body::Frame;
 use hyper::body::Incoming;
 use prost::{Message, Name};
 use quorate_proto::v1;
@@ -24,9 +28,11 @@ use super::options::Call;
 use super::receiving::{Account, Receiving, Room};
 use super::reflection::Reflection;
 use super::snapshot::Files;
-use super::{Config, cluster, deadline, error, health, session, watch, znode};
+use super::{Config, cluster, deadline, error, health, session, watch, web, znode};
 use crate::connection::Connection;
 use crate::inbox::{Header, Inbox};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Everything that answering a call takes; one for each connection.
 #[derive(Clone)]
@@ -43,13 +49,17 @@ pub(super) struct Route {
 }
 
 impl Route {
-    /// Answers one call.
+    /// Answers one request.
     pub(super) async fn answer(&self, request: http::Request<Incoming>) -> http::Response<Body> {
-        if let Some(status) = not_grpc(&request) {
-            let mut response = http::Response::new(Body::empty());
-            *response.status_mut() = status;
-            return response;
+        if is_plain(&request) {
+            return self.call(request.map(Arriving::Plain)).await;
         }
+        // Boxed: every call's future is as large as the largest.
+        Box::pin(web::answer(self, request)).await
+    }
+
+    /// Answers one call.
+    pub(super) async fn call(&self, request: http::Request<Arriving>) -> http::Response<Body> {
         match deadline::timeout_of(request.headers()) {
             Err(refusal) => error::refused(&refusal).into_http(),
             Ok(None) => self.dispatch(request, u64::MAX).await,
@@ -60,7 +70,7 @@ impl Route {
         }
     }
 
-    async fn dispatch(&self, request: http::Request<Incoming>, deadline_ms: u64) -> http::Response<Body> {
+    async fn dispatch(&self, request: http::Request<Arriving>, deadline_ms: u64) -> http::Response<Body> {
         let path = request.uri().path().to_owned();
         let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.split_once('/')) else {
             return unknown(&path);
@@ -84,16 +94,10 @@ fn unknown(path: &str) -> http::Response<Body> {
     error::plain(&Error::new(Code::Unimplemented, format!("this server knows no {path}"))).into_http()
 }
 
-/// What a peer that does not speak gRPC is told.
-fn not_grpc(request: &http::Request<Incoming>) -> Option<StatusCode> {
+/// Whether a request is a call of gRPC itself. By HTTP/1 there is none: what says so there may be a page's.
+fn is_plain(request: &http::Request<Incoming>) -> bool {
     let content_type = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    if request.method() != Method::POST {
-        Some(StatusCode::METHOD_NOT_ALLOWED)
-    } else if is_protobuf(content_type) {
-        None
-    } else {
-        Some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
-    }
+    request.method() == Method::POST && request.version() == Version::HTTP_2 && is_protobuf(content_type)
 }
 
 /// Whether messages come as this door reads them. gRPC also knows other encodings (`+json`) and framings (`-web`).
@@ -103,11 +107,38 @@ fn is_protobuf(content_type: &[u8]) -> bool {
     matches!(rest.trim_ascii_start(), [] | [b';', ..])
 }
 
+/// The body of a call.
+pub(super) enum Arriving {
+    /// As it comes.
+    Plain(Incoming),
+    /// Of a call that came in another form.
+    Translated(Body),
+}
+
+impl http_body::Body for Arriving {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Arriving::Plain(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Arriving::Translated(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Arriving::Plain(body) => body.is_end_stream(),
+            Arriving::Translated(body) => body.is_end_stream(),
+        }
+    }
+}
+
 /// A call that has come in and waits for the function that answers it.
 pub(super) struct Incall<'a> {
     pub(super) route: &'a Route,
     deadline_ms: u64,
-    request: http::Request<Incoming>,
+    request: http::Request<Arriving>,
 }
 
 impl Incall<'_> {
@@ -214,7 +245,7 @@ impl Incall<'_> {
     }
 
     /// The call for the generated services of others.
-    pub(super) fn into_request(self) -> http::Request<Incoming> {
+    pub(super) fn into_request(self) -> http::Request<Arriving> {
         self.request
     }
 

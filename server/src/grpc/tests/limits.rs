@@ -191,7 +191,7 @@ async fn what_is_not_grpc_is_told_so_in_http() {
     for understood in ["application/grpc", "application/grpc+proto", "application/grpc;charset=utf-8"] {
         check(http::Request::post("/").header("content-type", understood), 200).await;
     }
-    for other in ["application/grpc+json", "application/grpcfoo", "application/grpc-web+proto"] {
+    for other in ["application/grpc+json", "application/grpcfoo", "application/grpc-web+json"] {
         check(http::Request::post("/").header("content-type", other), 415).await;
     }
 }

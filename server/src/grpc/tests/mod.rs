@@ -1,4 +1,4 @@
-//! The door, from the bytes of a real HTTP/2 client to a replica that does as the test says.
+//! The door, from the bytes of a real HTTP client to a replica that does as the test says.
 
 mod channel;
 mod cluster;
@@ -7,6 +7,7 @@ mod restore;
 mod script;
 mod streams;
 mod unary;
+mod web;
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
