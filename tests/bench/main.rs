@@ -13,6 +13,7 @@
 //! | `latency` | one client, one operation at a time, against the disk's own limit |
 //! | `million` | a million znodes: load, memory, snapshot, restart |
 //! | `watches` | fan-out, resumption, many connections |
+//! | `events` | event streams of the gateway |
 //! | `sessions` | idle sessions |
 //! | `line` | a Channel with one operation at a time |
 //! | `churn` | sessions that come and go, beside ZooKeeper |
@@ -29,6 +30,7 @@ mod channel;
 mod churn;
 mod comparison;
 mod ensemble;
+mod events;
 mod failover;
 mod latency;
 mod line;
@@ -61,6 +63,7 @@ enum Group {
     Fanout,
     Resume,
     Connections,
+    Sse,
     Sessions,
     Churn,
     Rivals,
@@ -143,6 +146,9 @@ fn main() {
         }
         if wanted(Group::Connections) {
             watches::measure_connections(&plan, &mut table).await;
+        }
+        if wanted(Group::Sse) {
+            events::measure(&plan, &mut table).await;
         }
         if wanted(Group::Sessions) {
             sessions::measure(&plan, &mut table).await;
