@@ -169,7 +169,9 @@ impl fmt::Display for Failure {
             Some(path) if !error.message().contains(path) => write!(f, "{path}: {}", error.message())?,
             _ => f.write_str(error.message())?,
         }
-        if let Some(advice) = advice(error.reason()) {
+        // What is wrong with TLS is told with what to do.
+        let is_told = error.reason() == Reason::Unreachable && error.message().contains("TLS");
+        if let Some(advice) = advice(error.reason()).filter(|_| !is_told) {
             write!(f, "\n  {advice}")?;
         }
         if error.maybe_applied() {

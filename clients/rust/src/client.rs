@@ -21,7 +21,7 @@ use crate::ops::{
 use crate::request_ids::RequestIds;
 use crate::seen::Seen;
 use crate::watch::{WatchBuilder, Watches};
-use crate::{Acl, Data, Error, Header};
+use crate::{Acl, Data, Error, Header, Tls};
 
 /// How the calls of a client travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub enum Access {
 pub struct Builder {
     addresses: Vec<String>,
     connector: Connector,
+    tls: Option<Tls>,
     access: Access,
     connect_timeout: Duration,
     request_timeout: Duration,
@@ -52,6 +53,7 @@ impl Default for Builder {
         Builder {
             addresses: vec!["127.0.0.1:7181".to_owned()],
             connector: Connector::tcp(),
+            tls: None,
             access: Access::Channel,
             connect_timeout: Duration::from_secs(2),
             request_timeout: Duration::from_secs(10),
@@ -63,10 +65,19 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// The ensemble's servers as `host:port`, any of which will do. Default: `127.0.0.1:7181`.
+    /// The ensemble's servers as `host:port`, any of which will do. Default: `127.0.0.1:7181`. Those that begin with
+    /// `https://` speak TLS, those with `http://` do not, and the others do if [`Builder::tls`] was said.
     #[must_use]
     pub fn addresses<A: Into<String>>(mut self, addresses: impl IntoIterator<Item = A>) -> Builder {
         self.addresses = addresses.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How the two ends prove to each other who they are. Without, whoever begins with `https://` has to show a certificate
+    /// that this system trusts.
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Builder {
+        self.tls = Some(tls);
         self
     }
 
@@ -136,7 +147,7 @@ impl Builder {
     #[must_use]
     pub fn build(self) -> Client {
         let seen = Arc::new(Seen::default());
-        let dialer = Arc::new(Dialer::new(self.addresses, self.connector, self.connect_timeout));
+        let dialer = Arc::new(Dialer::new(self.addresses, self.connector, self.tls, self.connect_timeout));
         let core = Arc::new(Core {
             calls: Arc::new(Connections::new(Arc::clone(&dialer), Arc::clone(&seen))),
             watches: WatchConnections::new(dialer, Arc::clone(&seen)),

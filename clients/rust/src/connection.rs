@@ -4,6 +4,7 @@
 //! However many calls wait, one dials and all share the outcome.
 
 mod dial;
+mod first_words;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -218,7 +219,7 @@ mod tests {
 
     #[test]
     fn watches_fill_one_connection_before_the_next_is_made() {
-        let dialer = Arc::new(Dialer::new(vec![], Connector::tcp(), Duration::ZERO));
+        let dialer = Arc::new(Dialer::new(vec![], Connector::tcp(), None, Duration::ZERO));
         let watches = WatchConnections::new(dialer, Arc::default());
         let mut leases: Vec<_> = (0..WatchConnections::STREAMS_MAX).map(|_| watches.lease()).collect();
         assert!(leases.iter().all(|lease| Arc::ptr_eq(lease, &leases[0])));

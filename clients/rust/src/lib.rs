@@ -28,6 +28,7 @@
 //! - [`Session`] is a client whose ephemeral znodes live as long as it does.
 //! - [`recipes`] are what both are for: locks, leaders, queues, caches and so on.
 //! - [`Watch`] is a stream of changes that misses nothing.
+//! - [`Tls`] is how servers, and this client, prove who they are.
 //! - [`Error`] says why, what to do, and whether a write may have taken effect.
 //!
 //! The client hides what can be hidden: it fails over between servers, repeats reads, repeats writes under a name by
@@ -57,6 +58,7 @@ mod session;
 mod stat;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod trace;
 mod unary;
 mod watch;
@@ -79,5 +81,6 @@ pub use self::reply::{
 };
 pub use self::session::{ConnectionState, ConnectionStates, KeptAlive, RawSession, Session, SessionState};
 pub use self::stat::Stat;
+pub use self::tls::Tls;
 pub use self::trace::TraceContext;
 pub use self::watch::{Event, EventKind, Watch, WatchBuilder, WatchEvent, WatchKind, Watches};

@@ -13,6 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
 
+use super::first_words::{FirstWords, Refusal};
+use crate::tls::{self, Tls};
+
 /// Bytes that the server may send on one stream before this side has taken them. A fast Channel on a loopback needs
 /// about 100 KiB in flight; 1 MiB keeps 10 ms of a Gbit/s line busy. It is also what a watch that nobody reads holds.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -72,13 +75,18 @@ impl fmt::Debug for Connector {
 #[derive(Debug)]
 pub(crate) struct Dialer {
     addresses: Vec<String>,
+    /// Of each address: why its last connection came to nothing, where that was found out too late.
+    refusals: Vec<Refusal>,
     connector: Connector,
+    /// For addresses that say nothing of it, too, if there is any.
+    tls: Option<Tls>,
     timeout: Duration,
 }
 
 impl Dialer {
-    pub(crate) fn new(addresses: Vec<String>, connector: Connector, timeout: Duration) -> Dialer {
-        Dialer { addresses, connector, timeout }
+    pub(crate) fn new(addresses: Vec<String>, connector: Connector, tls: Option<Tls>, timeout: Duration) -> Dialer {
+        let refusals = addresses.iter().map(|_| Refusal::default()).collect();
+        Dialer { addresses, refusals, connector, tls, timeout }
     }
 
     /// How many addresses there are.
@@ -93,15 +101,31 @@ impl Dialer {
     /// Connects to one address. The error is a text for humans.
     pub(crate) async fn dial(&self, at: usize) -> Result<Channel, String> {
         let address = self.address(at);
-        let host = host_and_port(address)?;
-        match tokio::time::timeout(self.timeout, self.connect(host)).await {
+        let (host, is_encrypted) = host_and_port(address)?;
+        let is_encrypted = is_encrypted.unwrap_or(self.tls.is_some());
+        let tls = is_encrypted.then(|| self.tls.clone().unwrap_or_default());
+        let refusal = &self.refusals[at];
+        if let Some(text) = refusal.lock().take() {
+            return Err(format!("cannot connect to {address}: {text}"));
+        }
+        match tokio::time::timeout(self.timeout, self.connect(host, tls, refusal)).await {
             Ok(connected) => connected.map_err(|error| format!("cannot connect to {address}: {error}")),
             Err(_) => Err(format!("cannot connect to {address}: no answer within {:?}", self.timeout)),
         }
     }
 
-    async fn connect(&self, host: &str) -> Result<Channel, Box<dyn std::error::Error + Send + Sync>> {
-        let io = self.connector.0(host).await?;
+    async fn connect(
+        &self,
+        host: &str,
+        tls: Option<Tls>,
+        refusal: &Refusal,
+    ) -> Result<Channel, Box<dyn std::error::Error + Send + Sync>> {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let mut io = self.connector.0(host).await?;
+        if let Some(tls) = tls {
+            io = encrypt(tls, host, io).await?;
+        }
+        let io = FirstWords::new(io, Refusal::clone(refusal));
         // tonic dials again by itself when a connection breaks. It must not: another server could answer then, one
         // that has not seen what this connection is known to have shown.
         let once = Mutex::new(Some(io));
@@ -109,7 +133,7 @@ impl Dialer {
             let io = once.lock().take();
             async move { io.map(TokioIo::new).ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
         });
-        let endpoint = Endpoint::from_shared(format!("http://{host}"))?
+        let endpoint = Endpoint::from_shared(format!("{scheme}://{host}"))?
             .user_agent(concat!("quorate-rust/", env!("CARGO_PKG_VERSION")))?
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -120,16 +144,36 @@ impl Dialer {
     }
 }
 
-/// The address without its scheme.
-fn host_and_port(address: &str) -> Result<&str, String> {
-    let host = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
-    if host.contains("://") {
-        return Err(format!("{address}: write host:port; TLS is not supported by this client"));
+/// The same connection with TLS.
+async fn encrypt(
+    tls: Tls,
+    host: &str,
+    io: Box<dyn Io>,
+) -> Result<Box<dyn Io>, Box<dyn std::error::Error + Send + Sync>> {
+    let no_tls = |reason: String| format!("no TLS: {reason}");
+    let name = tls.name_of(host).map_err(no_tls)?;
+    // Files may be read, which may take long.
+    let connector = tokio::task::spawn_blocking(move || tls.connector()).await?.map_err(no_tls)?;
+    match connector.connect(name, io).await {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(error) => Err(tls::explain(&error).unwrap_or_else(|| no_tls(error.to_string())).into()),
     }
+}
+
+/// The address without its scheme, and whether that says that there is to be TLS.
+fn host_and_port(address: &str) -> Result<(&str, Option<bool>), String> {
+    let (scheme, host) = address.split_once("://").map_or((None, address), |(scheme, host)| (Some(scheme), host));
+    let is_encrypted = match scheme {
+        None => None,
+        Some("http") => Some(false),
+        Some("https") => Some(true),
+        Some(_) => return Err(format!("{address}: write host:port, or https://host:port for TLS")),
+    };
+    let host = host.trim_end_matches('/');
     if host.rsplit_once(':').is_none_or(|(name, port)| name.is_empty() || port.parse::<u16>().is_err()) {
         return Err(format!("{address} is no address: write host:port, for example 127.0.0.1:7181"));
     }
-    Ok(host)
+    Ok((host, is_encrypted))
 }
 
 /// tonic's own texts ("transport error") say nothing; the innermost does.
@@ -147,12 +191,15 @@ mod tests {
 
     #[test]
     fn an_address_is_a_host_and_a_port() {
-        for (address, host) in
-            [("127.0.0.1:7181", "127.0.0.1:7181"), ("http://localhost:1/", "localhost:1"), ("[::1]:7181", "[::1]:7181")]
-        {
-            assert_eq!(host_and_port(address), Ok(host));
+        for (address, host, is_encrypted) in [
+            ("127.0.0.1:7181", "127.0.0.1:7181", None),
+            ("http://localhost:1/", "localhost:1", Some(false)),
+            ("https://localhost:1", "localhost:1", Some(true)),
+            ("[::1]:7181", "[::1]:7181", None),
+        ] {
+            assert_eq!(host_and_port(address), Ok((host, is_encrypted)));
         }
-        for wrong in ["", "localhost", ":7181", "localhost:x", "https://localhost:1"] {
+        for wrong in ["", "localhost", ":7181", "localhost:x", "https://localhost", "ftp://localhost:1"] {
             assert!(host_and_port(wrong).is_err(), "{wrong}");
         }
     }
