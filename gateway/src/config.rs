@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::handshake::Handshake;
 use crate::metrics::Metrics;
 
 /// What can be set about a gateway. The defaults suit a server that binds to loopback without authentication.
@@ -46,6 +47,8 @@ pub struct Config {
     pub ready_timeout: Duration,
     /// Connections that are open at one time; more are closed at once.
     pub connections_max: usize,
+    /// What happens on a connection before HTTP does, such as TLS. Nothing by default.
+    pub handshake: Option<Handshake>,
     /// A connection that has not sent a whole request header for so long, since it was opened or answered, is closed.
     /// One that has begun to speak HTTP/2 is not: it is asked by pings whether it is still there.
     pub header_timeout: Duration,
@@ -85,6 +88,7 @@ impl Default for Config {
             session_timeout: Duration::from_secs(30),
             ready_timeout: Duration::from_secs(1),
             connections_max: 20_000,
+            handshake: None,
             header_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
             http2_streams_max: 256,

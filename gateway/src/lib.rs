@@ -19,6 +19,7 @@ mod event_stream;
 mod events;
 mod gateway;
 mod guard;
+mod handshake;
 mod header;
 mod hex;
 mod html;
@@ -58,6 +59,7 @@ use crate::routes::{
 };
 
 pub use crate::config::{Config, Origins};
+pub use crate::handshake::Handshake;
 pub use crate::metrics::Metrics;
 pub use crate::openapi::openapi;
 pub use crate::problem::http_status;

@@ -10,8 +10,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
+
+use crate::handshake::Io;
 
 /// How HTTP/2 begins (RFC 9113, section 3.4). Whoever has said it is asked by pings whether it is still there; whoever
 /// says anything else speaks HTTP/1, whose first header has a limit of its own.
@@ -19,7 +20,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// See the module.
 pub(crate) struct Patient {
-    stream: TcpStream,
+    stream: Io,
     /// Runs until it is known what the peer speaks.
     greeting: Option<Greeting>,
     limit: Duration,
@@ -37,7 +38,7 @@ struct Greeting {
 impl Patient {
     /// Reads from `stream` fail if the peer has not shown within `greeting` which HTTP it speaks; writes fail once it
     /// has taken nothing of them for `limit`.
-    pub(crate) fn new(stream: TcpStream, greeting: Duration, limit: Duration) -> Patient {
+    pub(crate) fn new(stream: Io, greeting: Duration, limit: Duration) -> Patient {
         let greeting = Greeting { missing: PREFACE, limit: Box::pin(sleep(greeting)) };
         Patient { stream, greeting: Some(greeting), limit, patience: None }
     }
@@ -103,7 +104,9 @@ impl AsyncWrite for Patient {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        // Where bytes are encrypted, they are written before they are taken.
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.judge(flushed, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -8,13 +8,14 @@ use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::handshake::{self, Handshake};
 use crate::patience::Patient;
 
 /// How long to wait where no connection can be accepted, for want of file descriptors as a rule.
@@ -57,12 +58,16 @@ pub async fn serve(listener: TcpListener, router: Router, config: &Config) {
             tracing::debug!(%error, "a connection could not be set up");
             continue;
         }
-        let stream = Patient::new(stream, config.header_timeout, config.write_timeout);
-        let connection = connection(builder.clone(), stream, router.clone(), config.shutdown.clone());
-        let abandon = abandon.clone();
+        let limits = (config.header_timeout, config.write_timeout);
+        let (builder, router, shutdown) = (builder.clone(), router.clone(), config.shutdown.clone());
+        let (handshake, abandon) = (config.handshake.clone(), abandon.clone());
         tasks.spawn(async move {
+            let serve = async {
+                let Some(stream) = shake_hands(handshake, stream, &shutdown).await else { return };
+                connection(builder, Patient::new(stream, limits.0, limits.1), router, shutdown).await;
+            };
             tokio::select! {
-                () = connection => {}
+                () = serve => {}
                 () = abandon.cancelled() => {}
             }
             drop(place);
@@ -101,6 +106,20 @@ fn connections(config: &Config) -> Builder<TokioExecutor> {
         .initial_connection_window_size(4 * STREAM_WINDOW_BYTES)
         .max_send_buf_size(STREAM_WINDOW_BYTES as usize);
     builder
+}
+
+/// What comes before HTTP on a connection; `None` if nothing comes of it.
+async fn shake_hands(
+    handshake: Option<Handshake>,
+    stream: TcpStream,
+    shutdown: &CancellationToken,
+) -> Option<handshake::Io> {
+    let Some(handshake) = handshake else { return Some(handshake::Io::Plain(stream)) };
+    let shaken = tokio::select! {
+        shaken = handshake.shake(stream) => shaken,
+        () = shutdown.cancelled() => return None,
+    };
+    shaken.inspect_err(|error| tracing::debug!(%error, "there was no handshake")).ok()
 }
 
 /// Serves one connection to its end.

@@ -7,6 +7,7 @@ mod ensemble;
 mod members;
 mod nearest;
 mod size;
+mod tls;
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -22,6 +23,8 @@ pub use self::ensemble::Ensemble;
 pub use self::members::{MemberList, Place};
 use self::nearest::nearest;
 pub use self::size::Size;
+pub use self::tls::{TlsSettings, door as door_files, proves_clients};
+use crate::tls::DoorFiles;
 
 /// How a variable that is meant for us begins.
 const ENVIRONMENT_PREFIX: &str = "QUORATE_";
@@ -85,6 +88,23 @@ pub struct Settings {
     /// The authority whose certificates other servers have to show, in PEM
     #[arg(long, env = "QUORATE_PEER_TLS_CA", value_name = "FILE")]
     pub peer_tls_ca: Option<PathBuf>,
+
+    /// The certificate of the doors for clients, HTTP and gRPC, in PEM, followed by those between it and the authority:
+    /// with it they speak TLS, and nothing else. Files that change are used without a restart
+    #[arg(long, env = "QUORATE_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The private key of that certificate, in PEM
+    #[arg(long, env = "QUORATE_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// The authority of the certificates by which clients prove who they are, in PEM
+    #[arg(long, env = "QUORATE_TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Whether clients need such a certificate [default: required, if there is an authority]
+    #[arg(long, env = "QUORATE_TLS_CLIENT_AUTH", value_name = "WHETHER")]
+    pub tls_client_auth: Option<ClientAuth>,
 
     /// How often a leader says that it lives, in milliseconds [default: 50]
     #[arg(long, env = "QUORATE_PING_MS", value_name = "MS")]
@@ -175,6 +195,17 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whether clients prove who they are.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuth {
+    /// Whoever shows a certificate has to show one that holds.
+    Optional,
+    /// Nobody gets in without.
+    #[default]
+    Required,
+}
+
 /// All settings of a server, complete and checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -184,12 +215,14 @@ pub struct Config {
     pub http: SocketAddr,
     /// Of the gRPC door.
     pub grpc: SocketAddr,
+    /// The certificates of the doors; `None` where they do without.
+    pub tls: Option<DoorFiles>,
     /// The other servers; `None` for a server that stands alone.
     pub ensemble: Option<Ensemble>,
     /// The server stops when its standard input ends.
     pub stop_with_stdin: bool,
-    /// Doors may be reached from elsewhere although nobody has to prove who they are.
-    pub insecure: bool,
+    /// Doors may be reached from elsewhere: everybody has to prove who they are, or nobody has to and that is meant.
+    pub is_open: bool,
     /// Origins whose pages may call, by HTTP and by gRPC-Web.
     pub cors_origins: Vec<String>,
     /// How bound addresses are printed.
@@ -293,6 +326,10 @@ impl Settings {
             peer_tls_cert: self.peer_tls_cert.or(other.peer_tls_cert),
             peer_tls_key: self.peer_tls_key.or(other.peer_tls_key),
             peer_tls_ca: self.peer_tls_ca.or(other.peer_tls_ca),
+            tls_cert: self.tls_cert.or(other.tls_cert),
+            tls_key: self.tls_key.or(other.tls_key),
+            tls_client_ca: self.tls_client_ca.or(other.tls_client_ca),
+            tls_client_auth: self.tls_client_auth.or(other.tls_client_auth),
             ping_ms: self.ping_ms.or(other.ping_ms),
             sync_limit_ms: self.sync_limit_ms.or(other.sync_limit_ms),
             stop_with_stdin: self.stop_with_stdin.or(other.stop_with_stdin),
@@ -315,7 +352,8 @@ impl Settings {
     fn complete(self) -> Result<Config, ConfigError> {
         use quorate_replica::limits;
         const MIB: u64 = 1024 * 1024;
-        let insecure = self.insecure.unwrap_or(false);
+        let tls = tls::door(TlsSettings::from(&self))?;
+        let is_open = self.insecure.unwrap_or(false) || tls::proves_clients(tls.as_ref());
         let outbox = OutboxLimits::default();
         let bytes = |size: Option<Size>, default: usize| size.map_or(default, |size| size.0 as usize);
         let segment = self.segment_bytes.map_or(quorate_storage::log::SEGMENT_BYTES, |size| size.0);
@@ -340,9 +378,10 @@ impl Settings {
             ensemble,
             stop_with_stdin: self.stop_with_stdin.unwrap_or(false),
             data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("quorate-data")),
-            http: address("http", self.http.as_deref().unwrap_or("127.0.0.1:7180"), insecure)?,
-            grpc: address("grpc", self.grpc.as_deref().unwrap_or("127.0.0.1:7181"), insecure)?,
-            insecure,
+            http: address("http", self.http.as_deref().unwrap_or("127.0.0.1:7180"), is_open)?,
+            grpc: address("grpc", self.grpc.as_deref().unwrap_or("127.0.0.1:7181"), is_open)?,
+            is_open,
+            tls,
             cors_origins: self.cors_origins.unwrap_or_default(),
             print_addresses: self.print_addresses.unwrap_or_default(),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
@@ -368,14 +407,15 @@ fn check(setting: &'static str, value: impl ToString, holds: bool, reason: &str)
 /// Where a door is to be, if it may be there.
 ///
 /// # Errors
-/// [`ConfigError::Invalid`] for what is no address, or is one that anybody may reach without `insecure`.
-pub fn address(setting: &'static str, text: &str, insecure: bool) -> Result<SocketAddr, ConfigError> {
+/// [`ConfigError::Invalid`] for what is no address, or is one that others may reach where the door is not `is_open`.
+pub fn address(setting: &'static str, text: &str, is_open: bool) -> Result<SocketAddr, ConfigError> {
     let invalid = |reason: String| ConfigError::Invalid { setting, value: text.to_owned(), reason };
     let mut addresses = text.to_socket_addrs().map_err(|error| invalid(format!("{error}; it must be ADDRESS:PORT")))?;
     let address = addresses.next().ok_or_else(|| invalid("that name has no address".to_owned()))?;
-    if !address.ip().is_loopback() && !insecure {
+    if !address.ip().is_loopback() && !is_open {
         let reason = "anybody who reaches that address could read and change everything, because nobody has to prove who \
-                      they are; give a loopback address, or --insecure if the network is trusted";
+                      they are; give a loopback address, have them prove it (--tls-client-ca), or say --insecure if the \
+                      network is trusted";
         return Err(invalid(reason.to_owned()));
     }
     Ok(address)

@@ -5,14 +5,17 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::Context;
+use axum::Router;
 use clap::Args;
-use quorate::config::{self, LogFormat, PrintAddresses};
+use quorate::config::{self, ClientAuth, LogFormat, PrintAddresses, TlsSettings};
 use quorate::listener;
-use quorate_client::Client;
-use quorate_gateway::Origins;
+use quorate::tls::Acceptor;
+use quorate_gateway::{Handshake, Origins};
 use serde::Serialize;
+use tokio::net::TcpListener;
 
 use crate::shutdown::{Signals, stdin_ended};
 
@@ -25,6 +28,23 @@ pub(crate) struct Options {
     /// Address of the HTTP door; port 0 is any free one
     #[arg(long, env = "QUORATE_HTTP", default_value = "127.0.0.1:7180", value_name = "ADDRESS:PORT")]
     http: String,
+
+    /// The certificate of the door, in PEM, followed by those between it and the authority: with it the door speaks TLS,
+    /// and nothing else. Files that change are used without a restart
+    #[arg(long, env = "QUORATE_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+
+    /// The private key of that certificate, in PEM
+    #[arg(long, env = "QUORATE_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+
+    /// The authority of the certificates by which clients prove who they are, in PEM
+    #[arg(long, env = "QUORATE_TLS_CLIENT_CA", value_name = "FILE")]
+    tls_client_ca: Option<PathBuf>,
+
+    /// Whether clients need such a certificate [default: required, if there is an authority]
+    #[arg(long, env = "QUORATE_TLS_CLIENT_AUTH", value_enum, value_name = "WHETHER")]
+    tls_client_auth: Option<ClientAuth>,
 
     /// Listen on another address than loopback although nobody has to prove who they are
     #[arg(long, env = "QUORATE_INSECURE")]
@@ -67,16 +87,18 @@ struct Addresses {
 /// When it cannot listen.
 pub(crate) async fn run(options: Options, client: quorate_cli::Global) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    let asked = config::address("http", &options.http, options.insecure)?;
+    let files = config::door_files(options.tls_settings())?;
+    let is_open = options.insecure || config::proves_clients(files.as_ref());
+    let tls = files.as_ref().map(Acceptor::http).transpose().context("cannot open the door with TLS")?;
+    let asked = config::address("http", &options.http, is_open)?;
     let listening = || format!("cannot listen on {asked} for HTTP");
     let listener = listener::bind(asked).and_then(listener::listen).with_context(listening)?;
     let http = listener.local_addr().with_context(listening)?;
-    let config = gateway_config(&options, &client);
+    let config = gateway_config(&options, &client, is_open);
     let shutdown = config.shutdown.clone();
     // Not one that fails fast: a server that is away for a moment is no reason to fail.
-    let servers = Client::builder().addresses(client.server.iter().map(String::as_str)).request_timeout(client.timeout);
-    let router = quorate_gateway::router(servers.build(), config.clone());
-    let door = tokio::spawn(async move { quorate_gateway::serve(listener, router, &config).await });
+    let router = quorate_gateway::router(client.builder().build(), config.clone());
+    let door = tokio::spawn(serve(listener, router, config, tls));
     announce(&options, &client, &Addresses { http }).context("cannot print the address")?;
     tokio::select! {
         signal = signals.next() => tracing::info!(signal, "stopping"),
@@ -94,10 +116,40 @@ pub(crate) async fn run(options: Options, client: quorate_cli::Global) -> anyhow
     }
 }
 
-fn gateway_config(options: &Options, client: &quorate_cli::Global) -> quorate_gateway::Config {
+impl Options {
+    fn tls_settings(&self) -> TlsSettings<'_> {
+        TlsSettings {
+            cert: self.tls_cert.as_deref(),
+            key: self.tls_key.as_deref(),
+            client_ca: self.tls_client_ca.as_deref(),
+            client_auth: self.tls_client_auth,
+        }
+    }
+}
+
+/// Serves HTTP until the gateway shuts down, with TLS if there is any, whose certificates are kept fresh meanwhile.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    config: quorate_gateway::Config,
+    tls: Option<Acceptor>,
+) {
+    let Some(tls) = tls else { return quorate_gateway::serve(listener, router, &config).await };
+    let handshake = Handshake::new({
+        let tls = tls.clone();
+        move |stream| {
+            let tls = tls.clone();
+            async move { tls.accept(stream).await.map_err(std::io::Error::other) }
+        }
+    });
+    let config = quorate_gateway::Config { handshake: Some(handshake), ..config };
+    tokio::join!(quorate_gateway::serve(listener, router, &config), tls.keep_fresh(config.shutdown.cancelled()));
+}
+
+fn gateway_config(options: &Options, client: &quorate_cli::Global, is_open: bool) -> quorate_gateway::Config {
     let defaults = quorate_gateway::Config::default();
     quorate_gateway::Config {
-        origins: if options.insecure { Origins::Any } else { defaults.origins },
+        origins: if is_open { Origins::Any } else { defaults.origins },
         cors_origins: options.cors_origins.clone(),
         connections_max: options.connections_max,
         request_timeout: client.timeout,
@@ -113,7 +165,8 @@ fn announce(options: &Options, client: &quorate_cli::Global, addresses: &Address
         PrintAddresses::Text => {
             let (version, servers, http) = (env!("CARGO_PKG_VERSION"), client.server.join(", "), addresses.http);
             writeln!(out, "Quorate {version}: a gateway before {servers}")?;
-            writeln!(out, "  HTTP  http://{http}    try: curl http://{http}/readyz")?;
+            let scheme = if options.tls_cert.is_some() { "https" } else { "http" };
+            writeln!(out, "  HTTP  {scheme}://{http}    try: curl {scheme}://{http}/readyz")?;
         }
     }
     out.flush()

@@ -13,7 +13,7 @@
 //! | [`grpc`] | a front door: bytes to requests, replies to bytes |
 //! | [`peers`] | the transport between the servers of an ensemble |
 //! | [`connection`] | what is known about a connection, and how it is cut |
-//! | `listener` | accepts connections for a door |
+//! | `listener`, [`tls`] | accepts connections for a door; what encrypts them |
 //! | [`admin`], `metrics`, `process` | what is counted, what the process uses, and who may read it |
 //!
 //! Invariants: exactly one task changes the replica's state; no task is spawned and no lock is held across an await for
@@ -38,3 +38,4 @@ pub mod peers;
 mod process;
 mod published;
 pub mod server;
+pub mod tls;

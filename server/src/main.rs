@@ -23,6 +23,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use quorate::config::{Config, LogFormat, PrintAddresses, Settings};
 use quorate::server::{Failure, Local, Server};
+use quorate::tls::Acceptor;
 use quorate::{admin, listener};
 use quorate_client::Client;
 use serde::Serialize;
@@ -193,6 +194,7 @@ struct Quarantined(Addresses);
 async fn run_once(config: &Config, signals: &mut Signals) -> anyhow::Result<Option<Quarantined>> {
     let listening = || format!("cannot listen on {} for HTTP", config.http);
     let http = listener::bind(config.http).with_context(listening)?;
+    let tls = config.tls.as_ref().map(Acceptor::http).transpose().context("cannot open the doors with TLS")?;
     let mut server = Server::start(config).await?;
     let http = listener::listen(http).with_context(listening)?;
     let addresses = Addresses {
@@ -209,7 +211,7 @@ async fn run_once(config: &Config, signals: &mut Signals) -> anyhow::Result<Opti
         admin::routes(server.inbox().clone()),
     );
     let shutdown = gateway.shutdown.clone();
-    let http = tokio::spawn(async move { quorate_gateway::serve(http, router, &gateway).await });
+    let http = tokio::spawn(gateway::serve(http, router, gateway, tls));
 
     if config.ensemble.is_none() {
         server.serving(SERVING_WAIT).await;
@@ -252,8 +254,8 @@ async fn run_once(config: &Config, signals: &mut Signals) -> anyhow::Result<Opti
 fn gateway_config(config: &Config) -> quorate_gateway::Config {
     let defaults = quorate_gateway::Config::default();
     quorate_gateway::Config {
-        // Whoever opens the door to everybody does not want to be asked by which name; pages of other hosts stay out.
-        origins: if config.insecure { quorate_gateway::Origins::Any } else { defaults.origins },
+        // Whoever opens the door to others does not want to be asked by which name; pages of other hosts stay out.
+        origins: if config.is_open { quorate_gateway::Origins::Any } else { defaults.origins },
         cors_origins: config.cors_origins.clone(),
         connections_max: config.connections_max,
         write_timeout: config.read_timeout,
@@ -292,10 +294,12 @@ fn print_addresses(config: &Config, addresses: &Addresses) -> std::io::Result<()
                 env!("CARGO_PKG_VERSION"),
                 config.data_dir.display()
             )?;
-            writeln!(out, "  HTTP  http://{http}    try: curl -X PUT -d hello http://{http}/v1/znodes/greeting")?;
-            writeln!(out, "  gRPC  {grpc}           try: quorate --server {grpc} get /greeting")?;
+            let (scheme, encrypted) = if config.tls.is_some() { ("https", "https://") } else { ("http", "") };
+            let (url, server) = (format!("{scheme}://{http}"), format!("{encrypted}{grpc}"));
+            writeln!(out, "  HTTP  {url}    try: curl -X PUT -d hello {url}/v1/znodes/greeting")?;
+            writeln!(out, "  gRPC  {server}           try: quorate --server {server} get /greeting")?;
             if let Some(peer) = peer {
-                writeln!(out, "  peers {peer}           for the other servers; try: quorate --server {grpc} status")?;
+                writeln!(out, "  peers {peer}           for the other servers; try: quorate --server {server} status")?;
             }
         }
     }

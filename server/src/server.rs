@@ -14,7 +14,7 @@ use quorate_types::{ClusterId, ServerId, Zxid};
 use quorate_zab::Halt;
 use thiserror::Error;
 use tokio::io::DuplexStream;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,7 +28,9 @@ use crate::durable::{RecoverError, Recovered};
 use crate::grpc::{self, Door};
 use crate::inbox::Inbox;
 use crate::listener::{self, Listener};
-use crate::peers::{self, Identity, Peers, TlsError};
+use crate::peers::{self, Identity, Peers};
+use crate::tls::io::Io;
+use crate::tls::{Acceptor, TlsError};
 
 /// Bytes that may be on their way through a connection within the process, in each direction.
 const LOCAL_BYTES: usize = 256 * 1024;
@@ -110,6 +112,9 @@ pub enum StartError {
         /// Who this server is to be.
         wanted: (ServerId, ClusterId),
     },
+    /// The certificates of the doors for clients cannot be used.
+    #[error("cannot open the doors with TLS")]
+    DoorTls(#[source] TlsError),
     /// The certificates for the other servers cannot be used.
     #[error("cannot prove to other servers who this one is")]
     Tls(#[source] TlsError),
@@ -151,6 +156,7 @@ impl Server {
     /// # Errors
     /// [`StartError`] says what is in the way.
     pub async fn start(config: &Config) -> Result<Server, StartError> {
+        let tls = config.tls.as_ref().map(Acceptor::grpc).transpose().map_err(StartError::DoorTls)?;
         let grpc = bind("gRPC", config.grpc)?;
         let peer = config.ensemble.as_ref().map(|ensemble| bind("peers", ensemble.peer)).transpose()?;
         let clock = Clock::start();
@@ -188,10 +194,13 @@ impl Server {
             tasks: tasks.clone(),
             abandon: abandon.clone(),
         };
+        if let Some(tls) = tls.clone() {
+            tasks.spawn(tls.keep_fresh(stop_accepting.clone().cancelled_owned()));
+        }
         let accepting = tokio::spawn({
             let (door, stop) = (door.clone(), stop_accepting.clone());
             listener.run(stop_accepting.clone(), move |stream, connection| {
-                serve(door.clone(), stream, connection, stop.clone())
+                welcome(door.clone(), tls.clone(), stream, connection, stop.clone())
             })
         });
         Ok(Server {
@@ -325,6 +334,32 @@ impl Local {
         self.tasks.spawn(serve(self.door.clone(), ours, connection, self.stop.clone()));
         Ok(theirs)
     }
+}
+
+/// Serves a connection that was accepted, once it is encrypted if it has to be.
+async fn welcome(
+    door: Door,
+    tls: Option<Acceptor>,
+    stream: TcpStream,
+    connection: Connection,
+    stop: CancellationToken,
+) {
+    let io = match tls {
+        None => Io::Plain(stream),
+        Some(tls) => {
+            let handshake = tokio::select! {
+                handshake = tls.accept(stream) => handshake,
+                () = stop.cancelled() => return,
+            };
+            match handshake {
+                Ok(io) => io,
+                Err(error) => {
+                    return tracing::debug!(error = %error, peer = ?connection.peer(), "there was no handshake");
+                }
+            }
+        }
+    };
+    serve(door, io, connection, stop).await;
 }
 
 async fn serve<I>(door: Door, io: I, connection: Connection, stop: CancellationToken)

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::Handshake;
 
 struct Served {
     address: SocketAddr,
@@ -181,6 +182,32 @@ async fn a_connection_that_is_not_read_is_closed() {
     // It may be closed before all is sent.
     let _ = deaf.stream.write_all(requests.as_bytes()).await;
     served.connect_when_free().await;
+}
+
+#[tokio::test]
+async fn one_whose_bytes_wait_to_be_flushed_is_closed_likewise() {
+    // As where they are encrypted: they are taken before they are written.
+    let buffered = Handshake::new(async |stream| Ok(BufStream::with_capacity(1024, 1024 * 1024, stream)));
+    let limits = Config { write_timeout: Duration::from_millis(50), connections_max: 1, ..Config::default() };
+    let served = Served::start(&tree(), Config { handshake: Some(buffered), ..limits }).await;
+    let mut deaf = served.connect().await;
+    let requests = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(2_000);
+    let _ = deaf.stream.write_all(requests.as_bytes()).await;
+    served.connect_when_free().await;
+}
+
+#[tokio::test]
+async fn a_handshake_holds_up_its_own_connection_alone() {
+    let knock = Handshake::new(async |mut stream: TcpStream| stream.read_exact(&mut [0]).await.map(|_| stream));
+    let served = Served::start(&tree(), Config { handshake: Some(knock), ..Config::default() }).await;
+    let silent = served.connect().await;
+    let mut visitor = served.connect().await;
+    visitor.write(format!("!{GET}")).await;
+    visitor.read_to("\r\n\r\nhello").await;
+    served.shutdown.cancel();
+    assert_eq!(tokio::time::timeout(PATIENCE, silent.read_to_end()).await.as_deref(), Ok(""));
+    drop(visitor);
+    tokio::time::timeout(PATIENCE, served.task).await.expect("nobody is waited for").unwrap();
 }
 
 #[tokio::test]

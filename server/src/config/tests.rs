@@ -119,3 +119,31 @@ fn every_setting_has_a_flag_and_but_for_the_first_start_a_variable_of_the_same_n
     }
     assert!(count > 10);
 }
+
+#[test]
+fn clients_that_prove_who_they_are_may_come_from_elsewhere() {
+    let tls = ["--tls-cert", "c", "--tls-key", "k"];
+    let resolve = |more: &[&str]| resolve(&[&tls, more].concat());
+    let files = resolve(&[]).unwrap().tls.unwrap();
+    assert_eq!((files.cert, files.key, files.clients), ("c".into(), "k".into(), None));
+    assert!(resolve(&["--http", "0.0.0.0:1"]).unwrap_err().contains("--tls-client-ca"));
+    let known = ["--http", "0.0.0.0:1", "--tls-client-ca", "a"];
+    assert!(resolve(&known).unwrap().is_open);
+    let some = [&known[..], &["--tls-client-auth", "optional"]].concat();
+    assert!(resolve(&some).unwrap_err().contains("--tls-client-ca"));
+    assert!(!resolve(&some[2..]).unwrap().tls.unwrap().clients.unwrap().is_required);
+}
+
+#[test]
+fn what_belongs_together_is_set_together() {
+    for (arguments, missing) in [
+        (&["--tls-cert", "c"][..], "tls_key"),
+        (&["--tls-key", "k"], "tls_cert"),
+        (&["--tls-client-ca", "a"], "tls_cert"),
+        (&["--tls-client-auth", "required"], "tls_cert"),
+        (&["--tls-cert", "c", "--tls-key", "k", "--tls-client-auth", "required"], "tls_client_ca"),
+    ] {
+        let error = resolve(arguments).unwrap_err();
+        assert!(error.contains(missing), "{error}");
+    }
+}

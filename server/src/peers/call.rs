@@ -18,8 +18,8 @@ use tokio::time::{Instant, Sleep};
 
 use super::codec::{AssembleError, Assembler, Pieces, PiecesMut, Unsent};
 use super::hello::Kind;
-use super::io::Io;
 use super::limits;
+use crate::tls::io::Io;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");

@@ -15,8 +15,8 @@ use super::call::{Call, CallError};
 use super::codec::{self, DecodeError, PiecesMut};
 use super::core::Core;
 use super::hello::{self, HelloRefusal, Kind};
-use super::io::Io;
 use super::limits;
+use crate::tls::io::Io;
 
 /// Why a server could not be reached.
 #[derive(Debug, Error)]

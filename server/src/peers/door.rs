@@ -16,8 +16,8 @@ use super::call::{Call, CallError};
 use super::codec::{self, DecodeError, PiecesMut};
 use super::core::Core;
 use super::hello::{self, HelloRefusal, Kind};
-use super::io::Io;
 use super::{limits, link, session, snapshot};
+use crate::tls::io::Io;
 
 /// How long to wait when no connection can be accepted, for want of file descriptors as a rule.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

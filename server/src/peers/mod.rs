@@ -7,7 +7,7 @@
 //! | [`limits`], [`config`] | how much and how long; what may be chosen |
 //! | [`hello`], [`tls`] | who a server is, and how it proves it |
 //! | `dial`, `door`, `address_book` | how two servers find each other, from either end |
-//! | `call`, `io` | one call on one HTTP/2 connection, driven by whoever owns it |
+//! | `call` | one call on one HTTP/2 connection, driven by whoever owns it |
 //! | `codec` | what agreement says, as bytes and back |
 //! | `session`, `link`, [`snapshot`] | the three things that are called for |
 //! | `outbound` | from the driver to the task that has the call |
@@ -25,7 +25,6 @@ mod core;
 mod dial;
 mod door;
 pub mod hello;
-mod io;
 pub mod limits;
 mod link;
 mod outbound;
@@ -41,7 +40,7 @@ pub use config::{Config, Timing};
 pub use hello::{HelloRefusal, Identity, PROTOCOL_VERSION};
 pub use sink::Sink;
 pub use snapshot::{Place, Received};
-pub use tls::{TlsError, TlsFiles};
+pub use tls::TlsFiles;
 pub use transport::Peers;
 
 #[cfg(test)]

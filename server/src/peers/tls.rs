@@ -4,21 +4,17 @@
 //! A server that is dialed also has to have a certificate for the host name, or the address, by which it was dialed.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use thiserror::Error;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::io::Io;
-
-/// Nothing but HTTP/2 is spoken here.
-const ALPN: &[u8] = b"h2";
+use crate::tls::io::Io;
+use crate::tls::rotating::Rotating;
+use crate::tls::{self, Clients, DoorFiles, TlsError, files};
 
 /// Where the certificates are, in PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,77 +27,55 @@ pub struct TlsFiles {
     pub ca: PathBuf,
 }
 
-/// Why the certificates cannot be used.
-#[derive(Debug, Error)]
-pub enum TlsError {
-    /// A file cannot be read, or is none.
-    #[error("cannot use {}: {source}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: rustls::pki_types::pem::Error,
-    },
-    /// A file holds no certificate.
-    #[error("there is no certificate in {}", .0.display())]
-    Empty(PathBuf),
-    /// They do not fit together.
-    #[error("the certificate, its key and the authority cannot be used together: {0}")]
-    Unusable(String),
-}
-
 /// Both roles of this server.
 #[derive(Clone)]
-pub(super) struct Tls {
+struct Roles {
     connector: TlsConnector,
     acceptor: TlsAcceptor,
 }
 
+/// Both roles, with the certificates that are in the files now.
+#[derive(Clone)]
+pub(super) struct Tls(Arc<Rotating<Roles>>);
+
+impl TlsFiles {
+    fn roles(&self) -> Result<Roles, TlsError> {
+        let clients = Some(Clients { ca: self.ca.clone(), is_required: true });
+        let door = DoorFiles { cert: self.cert.clone(), key: self.key.clone(), clients };
+        let server = door.server_config(&[tls::H2])?;
+        let mut client = ClientConfig::builder_with_provider(tls::provider())
+            .with_protocol_versions(tls::VERSIONS)
+            .map_err(|error| TlsError::unusable(&self.cert, error))?
+            .with_root_certificates(files::roots(&self.ca)?)
+            .with_client_auth_cert(files::certificates(&self.cert)?, files::key(&self.key)?)
+            .map_err(|error| files::mismatch(&self.cert, &self.key, error))?;
+        client.alpn_protocols = vec![tls::H2.to_vec()];
+        Ok(Roles { connector: Arc::new(client).into(), acceptor: Arc::new(server).into() })
+    }
+}
+
 impl Tls {
     pub(super) fn load(files: &TlsFiles) -> Result<Tls, TlsError> {
-        let unusable = |error: &dyn std::fmt::Display| TlsError::Unusable(error.to_string());
-        let chain = certificates(&files.cert)?;
-        let key = PrivateKeyDer::from_pem_file(&files.key)
-            .map_err(|source| TlsError::File { path: files.key.clone(), source })?;
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(&files.ca)? {
-            roots.add(certificate).map_err(|error| unusable(&error))?;
-        }
-        let roots = Arc::new(roots);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let versions = &[&rustls::version::TLS13];
+        let (paths, files) = (vec![files.cert.clone(), files.key.clone(), files.ca.clone()], files.clone());
+        Ok(Tls(Arc::new(Rotating::new("peers", paths, move || files.roles())?)))
+    }
 
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
-        let verifier = verifier.build().map_err(|error| unusable(&error))?;
-        let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(versions)
-            .map_err(|error| unusable(&error))?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(chain.clone(), key.clone_key())
-            .map_err(|error| unusable(&error))?;
-        server.alpn_protocols = vec![ALPN.to_vec()];
-
-        let mut client = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .map_err(|error| unusable(&error))?
-            .with_root_certificates(roots)
-            .with_client_auth_cert(chain, key)
-            .map_err(|error| unusable(&error))?;
-        client.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Tls { connector: Arc::new(client).into(), acceptor: Arc::new(server).into() })
+    /// Uses new certificates when the files have changed, until `stop`. Connections that there are go on.
+    pub(super) async fn keep_fresh(self, stop: impl Future<Output = ()>) {
+        self.0.keep_fresh(stop).await;
     }
 
     /// As the one who dialed `address`, `host:port`.
     pub(super) async fn connect(&self, address: &str, stream: TcpStream) -> io::Result<Io> {
         let name = ServerName::try_from(host(address).to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let stream = self.connector.connect(name, stream).await?;
+        let stream = self.0.current().connector.connect(name, stream).await?;
         Ok(Io::Tls(Box::new(stream.into())))
     }
 
     /// As the one who was dialed.
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<Io> {
-        let stream = self.acceptor.accept(stream).await?;
+        let stream = self.0.current().acceptor.accept(stream).await?;
         Ok(Io::Tls(Box::new(stream.into())))
     }
 }
@@ -110,13 +84,6 @@ impl Tls {
 fn host(address: &str) -> &str {
     let host = address.rsplit_once(':').map_or(address, |(host, _port)| host);
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let file = |source| TlsError::File { path: path.to_owned(), source };
-    let read = CertificateDer::pem_file_iter(path).map_err(file)?;
-    let certificates = read.collect::<Result<Vec<_>, _>>().map_err(file)?;
-    if certificates.is_empty() { Err(TlsError::Empty(path.to_owned())) } else { Ok(certificates) }
 }
 
 #[cfg(test)]

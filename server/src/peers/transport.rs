@@ -13,8 +13,9 @@ use super::core::Core;
 use super::hello::Identity;
 use super::link::Link;
 use super::sink::Sink;
-use super::tls::{Tls, TlsError};
+use super::tls::Tls;
 use super::{Config, door, link, session, snapshot};
+use crate::tls::TlsError;
 
 /// The transport between this server and the others.
 pub struct Peers {
@@ -39,6 +40,9 @@ impl Peers {
         assert_eq!(identity.cluster, snapshots.cluster_id(), "the data of another ensemble");
         let tls = config.tls.as_ref().map(Tls::load).transpose()?;
         let core = Arc::new(Core::new(identity, config, tls, snapshots, sink));
+        if let Some(tls) = core.tls.clone() {
+            core.tasks.spawn_on(tls.keep_fresh(core.stop.clone().cancelled_owned()), &core.runtime);
+        }
         core.tasks.spawn_on(door::run(Arc::clone(&core), listener), &core.runtime);
         Ok(Peers { core })
     }

@@ -1,4 +1,4 @@
-//! `Io`: the byte stream to another server, with or without TLS.
+//! `Io`: a byte stream, with or without TLS.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,8 +9,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 /// A byte stream.
-pub(super) enum Io {
+pub enum Io {
+    /// As it is.
     Plain(TcpStream),
+    /// Encrypted.
     Tls(Box<TlsStream<TcpStream>>),
 }
 

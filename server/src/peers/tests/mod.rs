@@ -25,8 +25,8 @@ use tokio::sync::Notify;
 
 use super::call::Call;
 use super::hello::Kind;
-use super::io::Io;
 use super::{Config, Identity, Peers, Received, Sink, Timing, TlsFiles};
+use crate::tls::io::Io;
 
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
