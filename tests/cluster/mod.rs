@@ -23,4 +23,5 @@ mod recipes;
 mod reconfiguration;
 mod request_ids;
 mod slow_reader;
+mod tls;
 mod tracked;

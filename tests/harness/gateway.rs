@@ -35,6 +35,12 @@ impl Gateway {
         Gateway { child, address }
     }
 
+    /// Where its door is, `host:port`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// A client of it.
     #[must_use]
     pub fn rest(&self) -> Rest {

@@ -4,6 +4,7 @@
 //! are temporary, and whatever is waited for is waited for by its effect. Several servers are an `Ensemble`, with a
 //! `Network` between them that can fail. Disks and clocks of servers have `Faults`.
 
+mod authority;
 mod binary;
 mod ensemble;
 mod faults;
@@ -15,6 +16,7 @@ mod rest;
 mod server;
 mod sse;
 
+pub use authority::{Authority, Papers};
 pub use binary::server_binary;
 pub use ensemble::{Ensemble, EnsembleOptions};
 pub use faults::{FaultCounts, Faults, Files};
