@@ -89,6 +89,9 @@ async fn a_full_disk_refuses_writes_and_serves_reads_until_there_is_room() {
         let refused = rest.put("/v1/znodes/full/more", "x").await.unwrap();
         assert_eq!((refused.status.as_u16(), refused.reason().as_str()), (507, "DISK_FULL"));
     }
+    let readiness = rest.get("/readyz").await.unwrap();
+    assert_eq!(readiness.status, 503);
+    assert!(readiness.json()["detail"].to_string().contains("its disk is full"), "{readiness:?}");
     // What holds things for others can still be given back.
     session.close(&rest).await;
     assert_eq!(rest.get("/v1/znodes/fleeting").await.unwrap().status, 404, "a session has ended, its znode has not");

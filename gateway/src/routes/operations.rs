@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
 use prometheus_client::registry::Registry;
-use quorate_client::{Reason, Status};
+use quorate_client::{Reason, Role, Status};
 
 use crate::docs;
 use crate::gateway::Gateway;
@@ -31,8 +31,7 @@ pub(crate) async fn livez() -> Response {
 
 /// Ask whether requests can be served.
 ///
-/// They can if the server behind the gateway serves writes: it knows a leader that has a quorum, has caught up with it,
-/// and has room on its disk.
+/// They can if the server behind the gateway serves writes: it knows a leader that has a quorum.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations", operation_id = "readyz",
     responses(
@@ -42,26 +41,33 @@ pub(crate) async fn livez() -> Response {
 )]
 pub(crate) async fn readyz(State(gateway): State<Gateway>) -> Result<Response, Problem> {
     let status = gateway.client.status().timeout(gateway.config.ready_timeout).send().await;
-    let unready = |detail: String| Problem::new(Reason::Unavailable, detail);
     match status {
         Ok(status) if status.serving => Ok(plain("ready\n")),
-        Ok(status) => Err(unready(why_not(&status))),
-        Err(error) => Err(unready(format!("no server answers: {}", error.message()))),
+        Ok(status) => {
+            let (server, reason) = (status.header.server_id, why_unready(&status));
+            Err(Problem::new(Reason::Unavailable, format!("server {server} serves no writes: {reason}")))
+        }
+        Err(error) => Err(Problem::new(Reason::Unavailable, format!("no server answers: {}", error.message()))),
     }
 }
 
-/// What keeps a server from serving.
-fn why_not(status: &Status) -> String {
-    let (server, role) = (status.header.server_id, status.header.role.as_str());
-    let why = match status {
-        Status { awaited_ids, .. } if !awaited_ids.is_empty() => format!(
+/// What a server waits for that serves no writes.
+fn why_unready(status: &Status) -> String {
+    let Status { header, awaited_ids, leader_id, disk_full, .. } = status;
+    if !awaited_ids.is_empty() {
+        return format!(
             "the ensemble has not begun, and begins when these servers, too, are there with empty disks: {awaited_ids:?}"
-        ),
-        Status { disk_full: true, .. } => "its disk is full".to_owned(),
-        Status { leader_id: 1.., .. } => "it has yet to catch up with its leader".to_owned(),
-        _ => "it knows no leader that has a quorum".to_owned(),
-    };
-    format!("server {server} is {role} and serves no writes: {why}")
+        );
+    }
+    match header.role {
+        Role::Looking => "it is looking for a leader, and reaches no quorum that agrees on one".to_owned(),
+        _ if *disk_full => "its disk is full; reads are answered, and writes are when there is room again".to_owned(),
+        Role::Leading => "it is leading, once a quorum has caught up with it".to_owned(),
+        Role::Unknown => "it does not say why".to_owned(),
+        Role::Following | Role::Observing => {
+            format!("it is {} server {leader_id}, once it has what it has missed", header.role.as_str())
+        }
+    }
 }
 
 /// Read the gateway's metrics.
@@ -104,18 +110,23 @@ fn plain(text: &'static str) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use quorate_client::Header;
+
     use super::*;
 
     #[test]
-    fn whoever_asks_learns_what_is_missing() {
-        let status = Status::default;
-        for (status, what) in [
-            (status(), "knows no leader"),
-            (Status { leader_id: 2, ..status() }, "catch up"),
-            (Status { leader_id: 2, disk_full: true, ..status() }, "disk is full"),
-            (Status { awaited_ids: [3, 4].to_vec(), ..status() }, "[3, 4]"),
-        ] {
-            assert!(why_not(&status).contains(what), "{}", why_not(&status));
-        }
+    fn a_server_that_is_not_ready_says_what_it_waits_for() {
+        let check = |status: Status, reason: &str| assert!(why_unready(&status).contains(reason), "{status:?}");
+        let of = |role| Status { header: Header { role, ..Header::default() }, leader_id: 3, ..Status::default() };
+        check(Status { awaited_ids: vec![2, 3], ..of(Role::Looking) }, "[2, 3]");
+        check(of(Role::Looking), "looking for a leader");
+        // An old leader that nobody follows is not helped by room on its disk.
+        check(Status { disk_full: true, ..of(Role::Looking) }, "looking for a leader");
+        check(Status { disk_full: true, ..of(Role::Leading) }, "disk is full");
+        check(Status { disk_full: true, ..of(Role::Following) }, "disk is full");
+        check(of(Role::Leading), "leading, once a quorum");
+        check(of(Role::Following), "following server 3");
+        check(of(Role::Observing), "observing server 3");
+        check(of(Role::Unknown), "not say why");
     }
 }
