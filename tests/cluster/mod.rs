@@ -15,6 +15,7 @@ mod garbage;
 mod idle;
 mod import;
 mod linearizable;
+mod metrics;
 mod moved_sessions;
 mod polls;
 mod random;
