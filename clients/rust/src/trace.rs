@@ -44,7 +44,7 @@ fn parse(text: &str) -> Option<TraceContext> {
     let flags = hex(parts.next()?, 2)?;
     let is_whole = rest.is_empty() || (version != 0 && rest.starts_with('-'));
     let is_valid = version != 0xff && is_whole && trace_id != 0 && span_id != 0;
-    is_valid.then(|| TraceContext { trace_id, span_id: span_id as u64, flags: flags as u8 })
+    is_valid.then_some(TraceContext { trace_id, span_id: span_id as u64, flags: flags as u8 })
 }
 
 /// So many digits, in lower case.

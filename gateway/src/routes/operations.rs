@@ -31,7 +31,8 @@ pub(crate) async fn livez() -> Response {
 
 /// Ask whether requests can be served.
 ///
-/// They can if the server behind the gateway serves writes: it knows a leader that has a quorum.
+/// They can if the server behind the gateway serves writes: it knows a leader that has a quorum, has caught up with it,
+/// and has room on its disk.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations", operation_id = "readyz",
     responses(
