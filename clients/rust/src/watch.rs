@@ -1,5 +1,6 @@
 //! Watches: streams of changes that miss nothing and repeat nothing, whatever happens to connections and servers.
 
+mod codec;
 mod event;
 mod follow;
 mod resume;

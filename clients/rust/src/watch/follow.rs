@@ -8,9 +8,11 @@ use quorate_proto::v1;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
-use v1::watch_service_client::WatchServiceClient;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::{Request, Status, Streaming};
 
+use super::codec::{self, WatchCodec};
 use super::event::WatchEvent;
 use super::resume::{Outcome, Resume};
 use crate::backoff::Backoff;
@@ -105,12 +107,8 @@ impl Follow {
             // There is room: see above.
             let _ = requests.try_send(create_request(create));
         }
-        let mut client =
-            WatchServiceClient::new(connection.transport.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let begun = timeout(self.core.request_timeout, client.watch(ReceiverStream::new(outgoing))).await;
-        match begun {
-            Ok(Ok(response)) => {
-                let items = response.into_inner();
+        match timeout(self.core.request_timeout, open(&connection, outgoing)).await {
+            Ok(Ok(items)) => {
                 self.stream = Some(Open { connection, requests, items, next_id });
             }
             Ok(Err(status)) => self.on_failed_stream(&connection, &status.into()),
@@ -195,6 +193,17 @@ impl Follow {
             self.ready.push_back((at, Err(error.clone())));
         }
     }
+}
+
+/// Opens a stream of watches.
+async fn open(
+    connection: &Connection,
+    outgoing: mpsc::Receiver<v1::WatchRequest>,
+) -> Result<Streaming<v1::WatchResponse>, Status> {
+    let mut grpc = Grpc::new(connection.transport.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    let (path, outgoing) = (PathAndQuery::from_static(codec::PATH), ReceiverStream::new(outgoing));
+    Ok(grpc.streaming(Request::new(outgoing), path, WatchCodec).await?.into_inner())
 }
 
 fn create_request(create: v1::WatchCreate) -> v1::WatchRequest {
