@@ -29,6 +29,8 @@ pub struct Config {
     /// How long a request may take from the arrival of its body to its answer. Meanwhile what can be tried again is
     /// tried again, so a short time without a leader goes unnoticed. Event streams are answered when they begin.
     pub request_timeout: Duration,
+    /// The log tells of requests that take so long. Those that wait for changes are meant to.
+    pub slow_request: Duration,
     /// How long a request's body may take to arrive.
     pub body_timeout: Duration,
     /// Requests that are being answered at one time; more are refused with THROTTLED.
@@ -80,6 +82,7 @@ impl Default for Config {
             uri_bytes_max: 16 * 1024,
             header_bytes_max: 16 * 1024,
             request_timeout: Duration::from_secs(10),
+            slow_request: Duration::from_secs(1),
             body_timeout: Duration::from_secs(20),
             requests_max: 4_096,
             event_streams_max: 10_000,

@@ -172,7 +172,16 @@ impl Visit {
         self.gateway.config.metrics.request_answered(resource, status, took);
         let (method, url, request_id) = (&self.method, self.uri.path(), &self.request_id);
         let traceparent = self.trace.as_ref().map(tracing::field::display);
-        tracing::debug!(%method, url, status = status.as_u16(), ?took, ?request_id, traceparent, "request answered");
+        if took >= self.gateway.config.slow_request && resource != Resource::Watch {
+            // As at the other doors, not the path: who reads logs may not be meant to know it.
+            let (resource, path_bytes) = (resource.label(), url.len());
+            tracing::warn!(
+                door = "http", %method, resource, path_bytes, status = status.as_u16(), ?took, ?request_id, traceparent,
+                "a slow request"
+            );
+        } else {
+            tracing::debug!(%method, url, status = status.as_u16(), ?took, ?request_id, traceparent, "request answered");
+        }
         let mut response =
             if self.gateway.config.compression { compression::compress(self.gzip, response) } else { response };
         let headers = response.headers_mut();

@@ -61,7 +61,7 @@ impl Resource {
         }
     }
 
-    fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Resource::Znodes => "znodes",
             Resource::Children => "children",

@@ -29,6 +29,9 @@ use crate::tls::DoorFiles;
 /// How a variable that is meant for us begins.
 const ENVIRONMENT_PREFIX: &str = "QUORATE_";
 
+/// A request that takes so many milliseconds is slow, unless something else is said.
+pub const SLOW_REQUEST_MS: u64 = 1_000;
+
 /// A variable that differs from one of ours in so many letters is taken for a slip of the pen. Others are left alone:
 /// test programs and container platforms have variables with our prefix, too.
 const SLIP_MAX: usize = 2;
@@ -105,6 +108,10 @@ pub struct Settings {
     /// Whether clients need such a certificate [default: required, if there is an authority]
     #[arg(long, env = "QUORATE_TLS_CLIENT_AUTH", value_name = "WHETHER")]
     pub tls_client_auth: Option<ClientAuth>,
+
+    /// The log tells of requests that take so many milliseconds or longer; 0 for none [default: 1000]
+    #[arg(long, env = "QUORATE_SLOW_REQUEST_MS", value_name = "MS")]
+    pub slow_request_ms: Option<u64>,
 
     /// How often a leader says that it lives, in milliseconds [default: 50]
     #[arg(long, env = "QUORATE_PING_MS", value_name = "MS")]
@@ -217,6 +224,8 @@ pub struct Config {
     pub grpc: SocketAddr,
     /// The certificates of the doors; `None` where they do without.
     pub tls: Option<DoorFiles>,
+    /// From when on the log tells of a request.
+    pub slow_request: Duration,
     /// The other servers; `None` for a server that stands alone.
     pub ensemble: Option<Ensemble>,
     /// The server stops when its standard input ends.
@@ -330,6 +339,7 @@ impl Settings {
             tls_key: self.tls_key.or(other.tls_key),
             tls_client_ca: self.tls_client_ca.or(other.tls_client_ca),
             tls_client_auth: self.tls_client_auth.or(other.tls_client_auth),
+            slow_request_ms: self.slow_request_ms.or(other.slow_request_ms),
             ping_ms: self.ping_ms.or(other.ping_ms),
             sync_limit_ms: self.sync_limit_ms.or(other.sync_limit_ms),
             stop_with_stdin: self.stop_with_stdin.or(other.stop_with_stdin),
@@ -382,6 +392,7 @@ impl Settings {
             grpc: address("grpc", self.grpc.as_deref().unwrap_or("127.0.0.1:7181"), is_open)?,
             is_open,
             tls,
+            slow_request: slow_request(self.slow_request_ms.unwrap_or(SLOW_REQUEST_MS)),
             cors_origins: self.cors_origins.unwrap_or_default(),
             print_addresses: self.print_addresses.unwrap_or_default(),
             log: self.log.unwrap_or_else(|| "info".to_owned()),
@@ -395,6 +406,12 @@ impl Settings {
             read_timeout: Duration::from_millis(read_timeout_ms),
         })
     }
+}
+
+/// From when on a request is slow.
+#[must_use]
+pub fn slow_request(ms: u64) -> Duration {
+    if ms == 0 { Duration::MAX } else { Duration::from_millis(ms) }
 }
 
 fn check(setting: &'static str, value: impl ToString, holds: bool, reason: &str) -> Result<(), ConfigError> {

@@ -66,6 +66,10 @@ pub(crate) struct Options {
     #[arg(long, env = "QUORATE_STOP_WITH_STDIN")]
     stop_with_stdin: bool,
 
+    /// The log tells of requests that take so many milliseconds or longer; 0 for none
+    #[arg(long, env = "QUORATE_SLOW_REQUEST_MS", default_value_t = config::SLOW_REQUEST_MS, value_name = "MS")]
+    slow_request_ms: u64,
+
     /// What to log, to stderr: error, warn, info, debug, trace, or a list like `info,quorate_gateway=debug`
     #[arg(long, env = "QUORATE_LOG", default_value = "info", value_name = "LEVEL")]
     pub(crate) log: String,
@@ -153,6 +157,7 @@ fn gateway_config(options: &Options, client: &quorate_cli::Global, is_open: bool
         cors_origins: options.cors_origins.clone(),
         connections_max: options.connections_max,
         request_timeout: client.timeout,
+        slow_request: config::slow_request(options.slow_request_ms),
         ..defaults
     }
 }

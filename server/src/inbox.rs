@@ -27,6 +27,7 @@ use crate::mailbox::Mailbox;
 use crate::metrics::{Metrics, Queues};
 use crate::peers::{Received, Sink};
 use crate::published::Published;
+use crate::slow::Subject;
 
 /// Operations that may wait in the client lane: a few turns of the driver's work.
 const OPERATIONS_MAX: usize = 16_384;
@@ -80,6 +81,8 @@ pub(crate) struct Shared {
     /// That of all unary calls.
     pub(crate) calls_outbox: OutboxId,
     next_outbox: AtomicU64,
+    /// From so many milliseconds on the log tells of a request.
+    slow_ms: AtomicU64,
 }
 
 #[derive(Default)]
@@ -154,6 +157,7 @@ impl Inbox {
             outbox_limits,
             calls_outbox: OutboxId(incarnation),
             next_outbox: AtomicU64::new(incarnation.wrapping_add(1)),
+            slow_ms: AtomicU64::new(u64::MAX),
         };
         Inbox { shared: Arc::new(shared) }
     }
@@ -164,7 +168,7 @@ impl Inbox {
     pub async fn call(&self, request: Request) -> Answer {
         let began = Instant::now();
         let ticket = self.shared.calls.begin(request.deadline_ms);
-        let bytes = request.charge();
+        let (bytes, subject) = (request.charge(), Subject::of(&request.op));
         let mut entering = self.shared.enter(ClientItem::Call { tag: ticket.tag(), request }, 1, bytes);
         let answer = std::future::poll_fn(|cx| {
             if let Poll::Ready(answer) = ticket.poll(cx) {
@@ -176,7 +180,11 @@ impl Inbox {
             }
         });
         let answer = answer.await;
-        self.shared.metrics.call(began.elapsed());
+        let took = began.elapsed();
+        self.shared.metrics.call(took);
+        if took.as_millis() >= self.slow_ms().into() {
+            subject.was_slow("call", took, answer.zxid, &answer.response);
+        }
         answer
     }
 
@@ -190,6 +198,16 @@ impl Inbox {
         }
         let sender = OutboxSender { shared: Arc::clone(&self.shared), mailbox: Arc::clone(&mailbox) };
         (sender, OutboxReceiver { shared: Arc::clone(&self.shared), mailbox })
+    }
+
+    /// Has the log tell of requests that take so long. It tells of none otherwise.
+    pub fn log_slow(&self, from: Duration) {
+        self.shared.slow_ms.store(u64::try_from(from.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// From how many milliseconds on the log tells of a request.
+    pub(crate) fn slow_ms(&self) -> u64 {
+        self.shared.slow_ms.load(Ordering::Relaxed)
     }
 
     /// What replies say about this server now.

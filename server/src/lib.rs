@@ -14,7 +14,7 @@
 //! | [`peers`] | the transport between the servers of an ensemble |
 //! | [`connection`] | what is known about a connection, and how it is cut |
 //! | `listener`, [`tls`] | accepts connections for a door; what encrypts them |
-//! | [`admin`], `metrics`, `process` | what is counted, what the process uses, and who may read it |
+//! | [`admin`], `metrics`, `process`, `slow` | what is counted, what the process uses, and who may read it; what took long |
 //!
 //! Invariants: exactly one task changes the replica's state; no task is spawned and no lock is held across an await for
 //! a request; every queue is bounded.
@@ -38,4 +38,5 @@ pub mod peers;
 mod process;
 mod published;
 pub mod server;
+mod slow;
 pub mod tls;

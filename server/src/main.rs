@@ -259,6 +259,7 @@ fn gateway_config(config: &Config) -> quorate_gateway::Config {
         cors_origins: config.cors_origins.clone(),
         connections_max: config.connections_max,
         write_timeout: config.read_timeout,
+        slow_request: config.slow_request,
         drain_timeout: HTTP_GRACE,
         serve_metrics: false,
         ..defaults

@@ -298,7 +298,12 @@ fn histogram(registry: &mut Registry, name: &str, help: &str, unit: Option<Unit>
     histogram
 }
 
-fn op_index(op: &Op) -> usize {
+/// What the operation with this index is called.
+pub(crate) fn op_name(index: usize) -> &'static str {
+    OPS[index]
+}
+
+pub(crate) fn op_index(op: &Op) -> usize {
     match op {
         Op::Write(WriteOp::Create { .. }) => 0,
         Op::Write(WriteOp::Delete { .. }) => 1,

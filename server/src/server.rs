@@ -163,6 +163,7 @@ impl Server {
         let incarnation = getrandom::u64().map_err(StartError::Random)?;
         let Recovered { recovery, log, snapshots, found } = data::recover(config, incarnation)?;
         let inbox = Inbox::new(found.meta.cluster_id, found.meta.server_id, incarnation, clock, config.outbox);
+        inbox.log_slow(config.slow_request);
         let mut effects = Effects::default();
         let replica = recovery.finish(inbox.now(), &mut effects);
         let snapshot_dir = snapshots.dir().clone();

@@ -24,5 +24,6 @@ mod recipes;
 mod reconfiguration;
 mod request_ids;
 mod slow_reader;
+mod slow_requests;
 mod tls;
 mod tracked;

@@ -19,6 +19,7 @@ use super::options::{self, Call};
 use super::watches::Watches;
 use super::{error, keep_alive, session, watch};
 use crate::inbox::Inbox;
+use crate::slow::Subject;
 
 /// The tag of the request that attaches the Channel to its session. Those of operations count from 0.
 const ATTACH: Tag = Tag((1 << 63) - 1);
@@ -52,7 +53,13 @@ enum Opening {
 /// An operation that was not answered yet.
 enum Pending {
     /// By a reply of the replica.
-    Reply { id: u64, shape: Shape },
+    Reply {
+        id: u64,
+        shape: Shape,
+        subject: Subject,
+        /// When it came, to within a tick.
+        came_ms: u64,
+    },
     /// By the door, as soon as those before it are.
     Refused(v1::ChannelItem),
 }
@@ -131,7 +138,8 @@ impl Channel {
                     request.deadline_ms = request.deadline_ms.min(inbox.deadline_ms(timeout));
                 }
                 let tag = Tag(self.answered + self.pending.len() as u64);
-                self.pending.push_back(Pending::Reply { id, shape: Shape::of(&request.op) });
+                let (shape, subject) = (Shape::of(&request.op), Subject::of(&request.op));
+                self.pending.push_back(Pending::Reply { id, shape, subject, came_ms: inbox.now_ms() });
                 outgoing.push((tag, request));
             }
             Err(refusal) => self.refuse(reply(id, Zxid::ZERO, Err(refusal.into()), &Shape::Plain)),
@@ -170,7 +178,7 @@ impl Channel {
         }
     }
 
-    fn replied(&mut self, tag: Tag, zxid: Zxid, response: Response) -> Flow {
+    fn replied(&mut self, tag: Tag, zxid: Zxid, response: Response, inbox: &Inbox) -> Flow {
         if Watches::is_of(tag) {
             if let Some((id, told)) = self.watches.replied(tag, response.err(), zxid) {
                 self.items.push(item(v1::channel_item::Item::Watch(convert::watch_item(&[id], told))));
@@ -178,8 +186,12 @@ impl Channel {
             return ControlFlow::Continue(());
         }
         match (tag.0 == self.answered, self.pending.pop_front()) {
-            (true, Some(Pending::Reply { id, shape })) => {
+            (true, Some(Pending::Reply { id, shape, subject, came_ms })) => {
                 self.answered += 1;
+                let took_ms = inbox.now_ms().saturating_sub(came_ms);
+                if took_ms >= inbox.slow_ms() {
+                    subject.was_slow("channel", Duration::from_millis(took_ms), zxid, &response);
+                }
                 self.items.push(reply(id, zxid, response, &shape));
                 self.say_refused();
                 ControlFlow::Continue(())
@@ -243,7 +255,7 @@ impl Dialogue for Channel {
     fn deliver(&mut self, delivery: Delivery, inbox: &Inbox, outgoing: &mut Outgoing) -> Flow {
         match delivery {
             Delivery::Reply { tag: ATTACH, zxid, response } => self.attached(zxid, response, inbox, outgoing),
-            Delivery::Reply { tag, zxid, response } => self.replied(tag, zxid, response),
+            Delivery::Reply { tag, zxid, response } => self.replied(tag, zxid, response, inbox),
             Delivery::Watch { watches, item: mut told } => {
                 self.watches.told(&watches, &mut told);
                 self.items.push(item(v1::channel_item::Item::Watch(convert::watch_item(&watches, told))));
