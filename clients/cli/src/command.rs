@@ -6,10 +6,11 @@ use clap::Subcommand;
 use quorate_client::Client;
 
 use crate::commands::{
-    acl, create, delete, export, import, list, members, read, reconfig, set, status, sync, tree, watch,
+    acl, create, delete, elect, export, import, list, lock, members, read, reconfig, set, status, sync, tree, watch,
 };
 use crate::exit::{EXIT_CODES, Failure, with_exit_codes};
 use crate::global::{Global, OutputFormat};
+use crate::holding::RunHeld;
 use crate::printer::Printer;
 use crate::shell;
 
@@ -52,6 +53,12 @@ pub enum Command {
     /// Print changes as they happen, for ever
     #[command(after_help = watch::EXAMPLES, after_long_help = with_exit_codes(watch::EXAMPLES))]
     Watch(watch::Watch),
+    /// Hold a lock, and run a command as long as it is held
+    #[command(after_help = lock::help(), after_long_help = with_exit_codes(&lock::help()))]
+    Lock(lock::Lock),
+    /// Stand for leadership, and run a command as long as it is had
+    #[command(after_help = elect::help(), after_long_help = with_exit_codes(&elect::help()))]
+    Elect(elect::Elect),
     /// Draw a znode and everything below it
     #[command(after_help = tree::EXAMPLES, after_long_help = with_exit_codes(tree::EXAMPLES))]
     Tree(tree::Tree),
@@ -77,14 +84,18 @@ pub enum Command {
     /// Type commands one after another, with history and completion
     #[command(after_help = shell::EXAMPLES, after_long_help = with_exit_codes(shell::EXAMPLES))]
     Shell(shell::Shell),
+    /// Become a command that ends with whoever holds a lock for it
+    #[command(hide = true)]
+    RunHeld(RunHeld),
 }
 
 /// Runs a command and prints its results, or why there are none.
 pub async fn run(command: Command, global: Global) -> ExitCode {
-    if let Command::Shell(shell) = command {
-        return shell.run(&global).await;
+    match command {
+        Command::Shell(shell) => shell.run(&global).await,
+        Command::RunHeld(command) => command.run(),
+        command => run_with(global, async |client, printer| command.run(client, printer).await).await,
     }
-    run_with(global, async |client, printer| command.run(client, printer).await).await
 }
 
 /// Likewise, with a command that is none of these.
@@ -104,7 +115,7 @@ pub async fn run_with(
 /// Says why a command did not do what it should, and returns the exit code that says so, too.
 pub fn report(failure: &Failure, output: OutputFormat) -> ExitCode {
     match (failure, output) {
-        (Failure::BrokenPipe, _) => {}
+        (Failure::BrokenPipe | Failure::Ended { message: None, .. }, _) => {}
         (_, OutputFormat::Json) => eprintln!("{}", failure.to_json()),
         (_, OutputFormat::Text) => eprintln!("quorate: {failure}"),
     }
@@ -125,6 +136,8 @@ impl Command {
             Command::SetAcl(command) => command.run(client, printer).await,
             Command::Sync(command) => command.run(client, printer).await,
             Command::Watch(command) => command.run(client, printer).await,
+            Command::Lock(command) => command.run(client, printer).await,
+            Command::Elect(command) => command.run(client, printer).await,
             Command::Tree(command) => command.run(client, printer).await,
             Command::Export(command) => command.run(client, printer).await,
             Command::Import(command) => command.run(client, printer).await,
@@ -132,7 +145,7 @@ impl Command {
             Command::Members(command) => command.run(client, printer).await,
             Command::Reconfig(command) => command.run(client, printer).await,
             Command::TransferLeadership(command) => command.run(client, printer).await,
-            Command::Shell(_) => Err(Failure::Usage("a shell cannot run in a shell".to_owned())),
+            Command::Shell(_) | Command::RunHeld(_) => Err(Failure::Usage("it runs by itself alone".to_owned())),
         }
     }
 }

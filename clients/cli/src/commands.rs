@@ -3,10 +3,12 @@
 pub(crate) mod acl;
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod elect;
 pub(crate) mod export;
 pub(crate) mod export_file;
 pub(crate) mod import;
 pub(crate) mod list;
+pub(crate) mod lock;
 pub(crate) mod members;
 pub(crate) mod read;
 pub(crate) mod reconfig;

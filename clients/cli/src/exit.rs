@@ -16,7 +16,8 @@ Exit codes:
   4  a precondition does not hold: it exists, its version differs, it has children, a server is not ready
   5  no permission
   6  cannot reach a server, or the ensemble has no quorum
-  7  no answer in time";
+  7  no answer in time, or not one's turn
+  8  what was held was lost: a lock, leadership";
 
 /// Examples, and what exit codes mean: for the long help.
 pub fn with_exit_codes(examples: &str) -> String {
@@ -32,6 +33,18 @@ pub enum Failure {
     Usage(String),
     /// Something else; the text says what and what to do.
     Other(String),
+    /// It was not one's turn in time.
+    InVain(String),
+    /// What was held was lost.
+    Lost(String),
+    /// A command that was run in the name of this one has ended so, and this is the exit code; it has mostly said itself
+    /// what there was to say.
+    Ended {
+        /// Of 0 to 255.
+        code: u8,
+        /// What it could not say.
+        message: Option<String>,
+    },
     /// Nobody reads the output any more, which is no failure.
     BrokenPipe,
 }
@@ -51,6 +64,9 @@ impl Failure {
             Failure::Client(error) => code_of(error.reason()),
             Failure::Usage(_) => 2,
             Failure::Other(_) => 1,
+            Failure::InVain(_) => 7,
+            Failure::Lost(_) => 8,
+            Failure::Ended { code, .. } => *code,
             Failure::BrokenPipe => 0,
         }
     }
@@ -66,6 +82,9 @@ impl Failure {
             },
             Failure::Usage(message) => ErrorDocument::other("USAGE", message),
             Failure::Other(message) => ErrorDocument::other("FAILED", message),
+            Failure::InVain(message) => ErrorDocument::other("IN_VAIN", message),
+            Failure::Lost(message) => ErrorDocument::other("LOST", message),
+            Failure::Ended { message, .. } => ErrorDocument::other("ENDED", message.as_deref().unwrap_or_default()),
             Failure::BrokenPipe => ErrorDocument::other("FAILED", "nobody reads the output"),
         };
         serde_json::to_string(&Envelope { error: document }).unwrap_or_default()
@@ -161,7 +180,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = match self {
             Failure::Client(error) => error,
-            Failure::Usage(text) | Failure::Other(text) => return f.write_str(text),
+            Failure::Usage(text) | Failure::Other(text) | Failure::InVain(text) | Failure::Lost(text) => {
+                return f.write_str(text);
+            }
+            Failure::Ended { message, .. } => return f.write_str(message.as_deref().unwrap_or_default()),
             Failure::BrokenPipe => return f.write_str("nobody reads the output"),
         };
         match error.path() {
@@ -199,7 +221,7 @@ mod tests {
         check(Reason::TooLarge, 1);
         assert_eq!(Failure::io("x", &io::ErrorKind::BrokenPipe.into()).code(), 0);
         assert_eq!(Failure::io("x", &io::ErrorKind::NotFound.into()).code(), 1);
-        for code in 0..=7 {
+        for code in 0..=8 {
             assert!(EXIT_CODES.contains(&format!("\n  {code}  ")));
         }
     }

@@ -11,11 +11,13 @@ mod document;
 mod duration;
 mod exit;
 mod global;
+mod holding;
 mod input;
 mod member_spec;
 mod precondition;
 mod printer;
 mod shell;
+mod signals;
 mod text;
 mod time;
 

@@ -5,6 +5,7 @@ mod changes;
 mod ensembles;
 mod exports;
 mod failures;
+mod holding;
 mod logs;
 mod manuals;
 mod shell;
@@ -30,6 +31,8 @@ const COMMANDS: &[&str] = &[
     "setAcl",
     "sync",
     "watch",
+    "lock",
+    "elect",
     "tree",
     "export",
     "import",
@@ -145,7 +148,11 @@ impl Running {
     }
 
     fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        self.signal("TERM");
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 

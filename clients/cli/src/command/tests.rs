@@ -56,6 +56,11 @@ fn zkclis_flags_are_understood() {
         "sync /",
         "watch -R /a --initial --data --count 3",
         "watch /a --from 0x100000002.3",
+        "lock /a",
+        "lock /a --exec -- make -j --wait 3",
+        "lock -s /a -w 1s --session-timeout 5s --grace 1s --data me --exec -- x",
+        "elect /a --repeat --exec -- x",
+        "elect /a --data me",
         "tree --depth 2",
         "export /a --format json --ephemerals",
         "import - --to /b --existing skip --dry-run",
@@ -97,6 +102,10 @@ fn what_makes_no_sense_is_refused() {
         "deleteall /a -b 0",
         "deleteall /a -b 5000",
         "get /a --timeout never",
+        "lock /a --exec",
+        "lock /a -- x",
+        "lock /a --exec x",
+        "elect /a --repeat",
         "reconfig --add 4=nonsense",
         "reconfig --add 4=a:1 --members 1=a:1",
         "reconfig --members 1=a:1 --file x",
@@ -125,6 +134,9 @@ fn global_options_may_stand_anywhere() {
 #[test]
 fn help_has_examples_and_exit_codes() {
     for command in Cli::command().get_subcommands() {
+        if command.is_hide_set() {
+            continue;
+        }
         let mut command = command.clone();
         let help = command.render_long_help().to_string();
         assert!(help.contains("Exit codes:"), "{}", command.get_name());
