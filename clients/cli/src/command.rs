@@ -6,7 +6,8 @@ use clap::Subcommand;
 use quorate_client::Client;
 
 use crate::commands::{
-    acl, create, delete, elect, export, import, list, lock, members, read, reconfig, set, status, sync, tree, watch,
+    acl, add_watch, config, count, create, delete, elect, ephemerals, export, import, list, lock, members, multi, read,
+    reconfig, set, status, sync, tree, version, watch,
 };
 use crate::exit::{EXIT_CODES, Failure, with_exit_codes};
 use crate::global::{Global, OutputFormat};
@@ -47,12 +48,31 @@ pub enum Command {
     #[command(name = "setAcl", visible_alias = "set-acl", after_help = acl::EXAMPLES,
         after_long_help = with_exit_codes(acl::EXAMPLES))]
     SetAcl(acl::SetAcl),
+    /// Make several changes, all or none
+    #[command(after_help = multi::EXAMPLES, after_long_help = with_exit_codes(multi::EXAMPLES))]
+    Multi(multi::Multi),
+    /// List ephemeral znodes
+    #[command(name = "getEphemerals", visible_alias = "get-ephemerals", after_help = ephemerals::EXAMPLES,
+        after_long_help = with_exit_codes(ephemerals::EXAMPLES))]
+    GetEphemerals(ephemerals::GetEphemerals),
+    /// Count everything below a znode
+    #[command(name = "getAllChildrenNumber", visible_alias = "get-all-children-number",
+        after_help = count::EXAMPLES, after_long_help = with_exit_codes(count::EXAMPLES))]
+    GetAllChildrenNumber(count::GetAllChildrenNumber),
     /// Wait until the server has caught up with everything that is committed
     #[command(after_long_help = EXIT_CODES)]
     Sync(sync::Sync),
     /// Print changes as they happen, for ever
     #[command(after_help = watch::EXAMPLES, after_long_help = with_exit_codes(watch::EXAMPLES))]
     Watch(watch::Watch),
+    /// Tell of changes from now on
+    #[command(name = "addWatch", visible_alias = "add-watch", after_help = add_watch::EXAMPLES,
+        after_long_help = with_exit_codes(add_watch::EXAMPLES))]
+    AddWatch(add_watch::AddWatch),
+    /// In a shell, tell no more of a path
+    #[command(name = "removewatches", visible_alias = "remove-watches", after_help = add_watch::REMOVE_EXAMPLES,
+        after_long_help = with_exit_codes(add_watch::REMOVE_EXAMPLES))]
+    RemoveWatches(add_watch::RemoveWatches),
     /// Hold a lock, and run a command as long as it is held
     #[command(after_help = lock::help(), after_long_help = with_exit_codes(&lock::help()))]
     Lock(lock::Lock),
@@ -74,6 +94,9 @@ pub enum Command {
     /// List the ensemble's servers: what each does, and how far behind it is
     #[command(after_help = members::EXAMPLES, after_long_help = with_exit_codes(members::EXAMPLES))]
     Members(members::Members),
+    /// Print the ensemble's configuration
+    #[command(after_help = config::EXAMPLES, after_long_help = with_exit_codes(config::EXAMPLES))]
+    Config(config::Config),
     /// Change which servers belong to the ensemble
     #[command(after_help = reconfig::EXAMPLES, after_long_help = with_exit_codes(reconfig::EXAMPLES))]
     Reconfig(reconfig::Reconfig),
@@ -81,6 +104,9 @@ pub enum Command {
     #[command(after_help = reconfig::TRANSFER_EXAMPLES,
         after_long_help = with_exit_codes(reconfig::TRANSFER_EXAMPLES))]
     TransferLeadership(reconfig::TransferLeadership),
+    /// Print the versions of this program and of the server
+    #[command(after_long_help = EXIT_CODES)]
+    Version(version::Version),
     /// Type commands one after another, with history and completion
     #[command(after_help = shell::EXAMPLES, after_long_help = with_exit_codes(shell::EXAMPLES))]
     Shell(shell::Shell),
@@ -134,6 +160,13 @@ impl Command {
             Command::Deleteall(command) => command.run(client, printer).await,
             Command::GetAcl(command) => command.run(client, printer).await,
             Command::SetAcl(command) => command.run(client, printer).await,
+            Command::Multi(command) => command.run(client, printer).await,
+            Command::GetEphemerals(command) => command.run(client, None, printer).await,
+            Command::GetAllChildrenNumber(command) => command.run(client, printer).await,
+            Command::AddWatch(command) => command.run(client, printer).await,
+            Command::RemoveWatches(command) => Err(command.refuse()),
+            Command::Config(command) => command.run(client, printer).await,
+            Command::Version(command) => command.run(client, printer).await,
             Command::Sync(command) => command.run(client, printer).await,
             Command::Watch(command) => command.run(client, printer).await,
             Command::Lock(command) => command.run(client, printer).await,

@@ -29,6 +29,15 @@ pub fn with_exit_codes(examples: &str) -> String {
 pub enum Failure {
     /// The ensemble refused, or could not be asked.
     Client(Error),
+    /// A multi was refused for one of its changes; none was made.
+    Change {
+        /// Which one, from 1.
+        number: usize,
+        /// Of so many.
+        of: usize,
+        /// Why.
+        error: Error,
+    },
     /// The command makes no sense as given.
     Usage(String),
     /// Something else; the text says what and what to do.
@@ -61,7 +70,7 @@ impl Failure {
     /// See [`EXIT_CODES`].
     pub fn code(&self) -> u8 {
         match self {
-            Failure::Client(error) => code_of(error.reason()),
+            Failure::Client(error) | Failure::Change { error, .. } => code_of(error.reason()),
             Failure::Usage(_) => 2,
             Failure::Other(_) => 1,
             Failure::InVain(_) => 7,
@@ -74,12 +83,8 @@ impl Failure {
     /// As JSON, for standard error.
     pub fn to_json(&self) -> String {
         let document = match self {
-            Failure::Client(error) => ErrorDocument {
-                reason: error.reason().as_str(),
-                message: error.message(),
-                path: error.path(),
-                maybe_applied: error.maybe_applied(),
-            },
+            Failure::Client(error) => ErrorDocument::of(error, None),
+            Failure::Change { number, error, .. } => ErrorDocument::of(error, Some(*number)),
             Failure::Usage(message) => ErrorDocument::other("USAGE", message),
             Failure::Other(message) => ErrorDocument::other("FAILED", message),
             Failure::InVain(message) => ErrorDocument::other("IN_VAIN", message),
@@ -102,12 +107,25 @@ struct ErrorDocument<'a> {
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'a str>,
+    /// Which change of a multi it is about, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<usize>,
     maybe_applied: bool,
 }
 
 impl<'a> ErrorDocument<'a> {
+    fn of(error: &'a Error, change: Option<usize>) -> ErrorDocument<'a> {
+        ErrorDocument {
+            reason: error.reason().as_str(),
+            message: error.message(),
+            path: error.path(),
+            change,
+            maybe_applied: error.maybe_applied(),
+        }
+    }
+
     fn other(reason: &'a str, message: &'a str) -> ErrorDocument<'a> {
-        ErrorDocument { reason, message, path: None, maybe_applied: false }
+        ErrorDocument { reason, message, path: None, change: None, maybe_applied: false }
     }
 }
 
@@ -180,6 +198,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let error = match self {
             Failure::Client(error) => error,
+            Failure::Change { number, of, error } => {
+                write!(f, "nothing was changed, for change {number} of {of} cannot be made: ")?;
+                error
+            }
             Failure::Usage(text) | Failure::Other(text) | Failure::InVain(text) | Failure::Lost(text) => {
                 return f.write_str(text);
             }

@@ -33,6 +33,11 @@ impl DataInput {
         self.data.is_some() || self.file.is_some()
     }
 
+    /// Whether it is to come from standard input.
+    pub(crate) fn reads_stdin(&self) -> bool {
+        self.data.as_deref() == Some("-")
+    }
+
     /// The data; null if none is named.
     pub(crate) fn read(self) -> Result<Option<Bytes>, Failure> {
         let bytes = match (self.data, self.file) {

@@ -128,8 +128,6 @@ async fn obey(text: &str, sitting: &mut Sitting, editor: &Editor, output: Output
 async fn carry_out(word: Word, sitting: &mut Sitting, editor: &Editor, printer: &mut Printer) -> Result<Next, Failure> {
     match word {
         Word::Command(command) => on(*command, sitting, printer).await?,
-        Word::AddWatch(watch) => sitting.watch(watch.path, watch.mode.kind()),
-        Word::RemoveWatches { path } => sitting.unwatch(&path)?,
         Word::Printwatches { state } => {
             sitting.tell(state);
             printer.line(&format!("printwatches is {}", if sitting.tells() { "on" } else { "off" }))?;
@@ -163,6 +161,22 @@ async fn on(command: Command, sitting: &mut Sitting, printer: &mut Printer) -> R
         Command::Create(create) if create.is_ephemeral() => {
             return create.run_on(sitting.session().await?, printer).await;
         }
+        Command::Multi(multi) if multi.reads_stdin() => {
+            return Err(Failure::Usage("say what is to be done, or name a file: a shell reads its input".to_owned()));
+        }
+        Command::Multi(multi) => {
+            let changes = multi.read()?;
+            if changes.need_a_session() {
+                return changes.make(sitting.session().await?, printer).await;
+            }
+            return changes.make(&client, printer).await;
+        }
+        Command::GetEphemerals(get) => return get.run(&client, Some(sitting.session_id()), printer).await,
+        Command::AddWatch(watch) => {
+            sitting.watch(watch.path, watch.mode.kind());
+            return Ok(());
+        }
+        Command::RemoveWatches(watches) => return sitting.unwatch(&watches.path, watches.which),
         Command::Get(get) => (get.awaited().map(owned), get.show(&client, printer).await?),
         Command::Stat(stat) => (stat.awaited().map(owned), stat.show(&client, printer).await?),
         Command::Ls(list) => (list.awaited().map(owned), list.show(&client, printer).await?),

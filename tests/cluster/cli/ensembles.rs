@@ -14,6 +14,14 @@ fn a_server_that_is_alone_is_its_whole_ensemble() {
     let text = cli.run(&["members"]);
     assert!(text.stdout.contains("server 1 leads; 1 make a quorum; configuration 0x0"), "{text:?}");
 
+    assert_eq!(cli.prints(&["config"]), "1=participant\n# version=0x0\n");
+    let config = serde_json::json!({"version": "0x0", "members": [{"server_id": 1, "membership": "participant", "addresses": null}]});
+    assert_eq!(cli.json(&["config"]), config);
+    let own = env!("CARGO_PKG_VERSION");
+    assert_eq!(cli.prints(&["version"]), format!("client {own}\nserver {own} (server 1)\n"));
+    let alone = Cli::at("127.0.0.1:1").run(&["version"]);
+    assert_eq!((alone.code, alone.stdout), (6, format!("client {own}\n")), "what is known is said");
+
     // It is so already.
     let same = cli.run(&["reconfig", "--add", "1=participant", "--remove", "9"]);
     assert_eq!((same.code, same.stdout.as_str()), (0, "configuration 0x0\n1=participant\n"), "{same:?}");

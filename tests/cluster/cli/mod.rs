@@ -8,6 +8,7 @@ mod failures;
 mod holding;
 mod logs;
 mod manuals;
+mod multis;
 mod shell;
 mod watching;
 mod znodes;
@@ -29,8 +30,13 @@ const COMMANDS: &[&str] = &[
     "deleteall",
     "getAcl",
     "setAcl",
+    "multi",
+    "getEphemerals",
+    "getAllChildrenNumber",
     "sync",
     "watch",
+    "addWatch",
+    "removewatches",
     "lock",
     "elect",
     "tree",
@@ -38,8 +44,10 @@ const COMMANDS: &[&str] = &[
     "import",
     "status",
     "members",
+    "config",
     "reconfig",
     "transfer-leadership",
+    "version",
     "shell",
     "backup",
     "restore",
@@ -215,7 +223,7 @@ fn help_lists_the_commands_that_are_tested_and_shows_examples_and_exit_codes_for
         let help = finish(program(&[command, "--help"]), b"");
         assert_eq!((help.code, help.stderr.as_str()), (0, ""), "{command}");
         assert!(help.stdout.contains("Exit codes:\n  0  done"), "{command}: {}", help.stdout);
-        let needs_none = ["sync", "status"].contains(command);
+        let needs_none = ["sync", "status", "version", "removewatches"].contains(command);
         assert_eq!(help.stdout.contains(&format!("  quorate {command}")), !needs_none, "{command}: {}", help.stdout);
     }
     let version = finish(program(&["--version"]), b"");

@@ -45,6 +45,18 @@ fn a_pipe_ends_at_the_first_failure_unless_it_shall_go_on() {
     assert!(ran.stderr.contains("close the quote"), "{ran:?}");
 }
 
+#[test]
+fn watches_of_a_shell_are_removed_by_path_and_kind() {
+    let server = Server::start();
+    let cli = Cli::of(&server);
+    cli.prints(&["create", "/a", "1"]);
+    let input = b"get -w /a\nremovewatches /a -c\nremovewatches /a -d\nremovewatches /a\naddWatch -m PERSISTENT /a\n\
+                  removewatches /a -r\nremovewatches /a -p\n";
+    let ran = cli.run_with(&["shell", "--keep-going"], input);
+    let refused = "quorate: /a is not watched so here\n";
+    assert_eq!((ran.code, ran.stderr), (1, refused.repeat(3)), "-c, then what was removed, then -r");
+}
+
 /// A person at a terminal. Their history is kept in a file.
 fn type_at(cli: &Cli, history: &Path, terminal: &str) -> PtySession {
     let mut command = cli.command(&["shell", "--history", history.to_str().unwrap()]);

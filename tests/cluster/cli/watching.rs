@@ -116,3 +116,24 @@ fn children_are_watched_coming_and_going() {
     let events: Vec<_> = alone.iter().map(|one| one["event"].as_str().unwrap()).collect();
     assert_eq!(events, ["created", "changed"]);
 }
+
+#[test]
+fn outside_of_a_shell_add_watch_tells_until_it_is_interrupted() {
+    let server = Server::start();
+    let cli = Cli::of(&server);
+    cli.prints(&["create", "-p", "/app/a"]);
+    let mut watching = cli.start(&["addWatch", "/app"]);
+    let changing = std::thread::spawn({
+        let server = server.address("grpc").to_owned();
+        // It begins at some moment: from then on it tells of every change.
+        move || (1..).find(|count| Cli::at(&server).run(&["set", "/app/a", &count.to_string()]).code != 0)
+    });
+    let version = |line: String| line.rsplit_once("version=").unwrap().1.parse::<u64>().unwrap();
+    let first = version(watching.line());
+    assert_eq!([version(watching.line()), version(watching.line())], [first + 1, first + 2]);
+    cli.prints(&["delete", "/app/a"]);
+    changing.join().unwrap();
+    let refused = "quorate: nothing is watched here: a watch of /app ends with the command that has begun it, as by Ctrl-C; \
+                   in `quorate shell`, removewatches ends those of the shell\n";
+    cli.fails(&["removewatches", "/app"], 2, refused);
+}

@@ -48,6 +48,32 @@ fn get_prints_exactly_the_data_or_what_shows_it() {
 }
 
 #[test]
+fn ephemerals_are_listed_by_their_owners_and_everything_below_is_counted() {
+    let server = Server::start();
+    let cli = sample(&server);
+    assert_eq!(cli.prints(&["getAllChildrenNumber", "/app"]), "4\n");
+    assert_eq!(cli.json(&["get-all-children-number", "/app/config"]), json!({"path": "/app/config", "count": 1}));
+
+    let mut first = cli.start(&["create", "-e", "/app/first"]);
+    let mut second = cli.start(&["create", "-e", "-p", "/other/second"]);
+    assert_eq!((first.line(), second.line()), ("/app/first".to_owned(), "/other/second".to_owned()));
+    let all = cli.json_lines(&["getEphemerals", "--all"]);
+    let paths: Vec<_> = all.iter().map(|znode| &znode["path"]).collect();
+    assert_eq!(paths, ["/app/first", "/other/second"]);
+    let owner = all[0]["ephemeral_owner"].as_str().unwrap();
+    assert_eq!(cli.prints(&["getEphemerals", "--owner", owner]), "/app/first\n");
+    assert_eq!(cli.prints(&["getEphemerals", "--all", "/app"]), format!("/app/first {owner}\n"));
+    let nobody = cli.run(&["getEphemerals"]);
+    assert_eq!(
+        (nobody.code, nobody.stderr.contains("name one with --owner, or all with --all")),
+        (2, true),
+        "{nobody:?}"
+    );
+    let ran = cli.run_with(&["shell"], b"create -e /mine\ngetEphemerals\ngetEphemerals /app\n");
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "/mine\n/mine\n"), "those of the shell: {ran:?}");
+}
+
+#[test]
 fn ls_stat_and_tree_show_what_there_is() {
     let server = Server::start();
     let cli = sample(&server);

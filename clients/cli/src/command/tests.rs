@@ -61,6 +61,16 @@ fn zkclis_flags_are_understood() {
         "lock -s /a -w 1s --session-timeout 5s --grace 1s --data me --exec -- x",
         "elect /a --repeat --exec -- x",
         "elect /a --data me",
+        "multi",
+        "multi -f changes.txt",
+        "getEphemerals /a",
+        "getEphemerals -o 0x1",
+        "get-ephemerals --all",
+        "getAllChildrenNumber /a",
+        "addWatch -m persistent /a",
+        "removewatches /a -d -l",
+        "config -c",
+        "version",
         "tree --depth 2",
         "export /a --format json --ephemerals",
         "import - --to /b --existing skip --dry-run",
@@ -102,6 +112,10 @@ fn what_makes_no_sense_is_refused() {
         "deleteall /a -b 0",
         "deleteall /a -b 5000",
         "get /a --timeout never",
+        "multi -f x check",
+        "getEphemerals --all -o 0x1",
+        "addWatch -m CHILDREN /a",
+        "removewatches /a -c -d",
         "lock /a --exec",
         "lock /a -- x",
         "lock /a --exec x",
@@ -144,7 +158,7 @@ fn help_has_examples_and_exit_codes() {
         let after = command.get_after_help().map(|text| text.to_string()).unwrap_or_default();
         assert!(after.lines().all(|line| line.chars().count() <= 80), "{after}");
         assert!(
-            matches!(command.get_name(), "status" | "sync") || help.contains("Examples:"),
+            matches!(command.get_name(), "status" | "sync" | "version") || help.contains("Examples"),
             "{}",
             command.get_name()
         );

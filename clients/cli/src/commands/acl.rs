@@ -1,7 +1,7 @@
 //! `getAcl` and `setAcl`.
 
 use clap::Args;
-use quorate_client::{Acl, Client};
+use quorate_client::{Acl, Call, Client, ops};
 use serde::Serialize;
 
 use crate::document::{AclEntryDocument, StatDocument, StatOfPath, acl_document};
@@ -54,7 +54,7 @@ impl GetAcl {
 #[derive(Args, Debug)]
 pub struct SetAcl {
     /// Whose
-    path: String,
+    pub(crate) path: String,
 
     /// scheme:id:perms, with commas between entries; perms are letters of cdrwa
     pub(crate) acl: Acl,
@@ -66,16 +66,21 @@ pub struct SetAcl {
 
     /// Print its metadata after the change
     #[arg(short, long)]
-    stat: bool,
+    pub(crate) stat: bool,
 }
 
 impl SetAcl {
-    pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
-        let mut call = client.set_acl(&self.path, self.acl);
-        if let Some(version) = self.version.filter(|version| *version != ANY_VERSION) {
-            call = call.aversion(version);
+    /// The call that sets it.
+    pub(crate) fn call(&self, client: &Client) -> Call<ops::SetAcl> {
+        let call = client.set_acl(&self.path, self.acl.clone());
+        match self.version.filter(|version| *version != ANY_VERSION) {
+            Some(version) => call.aversion(version),
+            None => call,
         }
-        let updated = call.await?;
+    }
+
+    pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+        let updated = self.call(client).await?;
         if printer.is_json() {
             let stat = StatDocument::from(&updated.stat);
             return printer.json(&StatOfPath { path: &self.path, created: None, stat });

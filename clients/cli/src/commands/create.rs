@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use quorate_client::{Acl, Client, CreateMode, Created, SessionState};
+use quorate_client::{Acl, Call, Client, CreateMode, Created, SessionState, ops};
 
 use crate::document::{StatDocument, StatOfPath};
 use crate::duration;
@@ -27,10 +27,10 @@ pub(crate) const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Args, Debug)]
 pub struct Create {
     /// Which znode; with --sequential, digits are appended
-    path: String,
+    pub(crate) path: String,
 
     #[command(flatten)]
-    data: DataInput,
+    pub(crate) data: DataInput,
 
     /// Who may do what: scheme:id:perms, with commas between entries; perms are letters of cdrwa
     acl: Option<Acl>,
@@ -121,6 +121,11 @@ impl Create {
     }
 
     async fn create_on(self, client: &Client) -> Result<Created, Failure> {
+        Ok(self.call(client)?.await?)
+    }
+
+    /// The call that creates it.
+    pub(crate) fn call(self, client: &Client) -> Result<Call<ops::Create>, Failure> {
         let mode = self.mode();
         let mut call = client.create(self.path, self.data.read()?).mode(mode);
         if let Some(acl) = self.acl.or(self.acl_option) {
@@ -129,7 +134,7 @@ impl Create {
         if self.parents {
             call = call.parents();
         }
-        Ok(call.await?)
+        Ok(call)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use futures_util::StreamExt as _;
-use quorate_client::{Client, Reason};
+use quorate_client::{Call, Client, Reason, ops};
 
 use crate::confirm::confirm;
 use crate::document::DeletedDocument;
@@ -34,14 +34,15 @@ const ROUNDS_MAX: u32 = 5;
 #[derive(Args, Debug)]
 pub struct Delete {
     /// Which znode
-    path: String,
+    pub(crate) path: String,
 
     #[command(flatten)]
     precondition: Precondition,
 }
 
 impl Delete {
-    pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+    /// The call that deletes it.
+    pub(crate) fn call(&self, client: &Client) -> Call<ops::Delete> {
         let mut call = client.delete(&self.path);
         if let Some(version) = self.precondition.version() {
             call = call.version(version);
@@ -49,7 +50,11 @@ impl Delete {
         if let Some(mzxid) = self.precondition.mzxid {
             call = call.mzxid(mzxid);
         }
-        call.await?;
+        call
+    }
+
+    pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+        self.call(client).await?;
         if printer.is_json() {
             printer.json(&DeletedDocument { path: &self.path, deleted: 1 })?;
         }

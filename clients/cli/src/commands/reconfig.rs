@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use quorate_client::{Client, MemberSpec, Membership, Reconfigured};
+use quorate_client::{Client, MemberSpec, Membership};
 use serde::Serialize;
 
 use super::members::AddressesDocument;
@@ -86,15 +86,15 @@ struct LeaderDocument {
     leader_id: u32,
 }
 
-impl From<&Reconfigured> for ConfigurationDocument {
-    fn from(done: &Reconfigured) -> ConfigurationDocument {
-        let member = |spec: &MemberSpec| ConfiguredDocument {
-            server_id: spec.server_id,
-            membership: spec.membership.as_str(),
-            addresses: spec.address.as_ref().map(AddressesDocument::from),
-        };
-        ConfigurationDocument { version: hex(done.version), members: done.members.iter().map(member).collect() }
-    }
+/// A configuration as one object.
+pub(crate) fn print_json(version: u64, members: &[MemberSpec], printer: &mut Printer) -> Result<(), Failure> {
+    let member = |spec: &MemberSpec| ConfiguredDocument {
+        server_id: spec.server_id,
+        membership: spec.membership.as_str(),
+        addresses: spec.address.as_ref().map(AddressesDocument::from),
+    };
+    let members = members.iter().map(member).collect();
+    printer.json(&ConfigurationDocument { version: hex(version), members })
 }
 
 impl Reconfig {
@@ -115,7 +115,7 @@ impl Reconfig {
         change = wanted.remove.into_iter().fold(change, |change, id| change.remove(id));
         let done = change.await?;
         if printer.is_json() {
-            return printer.json(&ConfigurationDocument::from(&done));
+            return print_json(done.version, &done.members, printer);
         }
         printer.line(&format!("configuration {}", hex(done.version)))?;
         done.members.iter().try_for_each(|spec| printer.line(&line(spec)))
@@ -157,7 +157,7 @@ fn list<T>(text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<
 }
 
 /// A member as it is written for `reconfig`.
-fn line(spec: &MemberSpec) -> String {
+pub(crate) fn line(spec: &MemberSpec) -> String {
     let mut line = format!("{}=", spec.server_id);
     if let Some(address) = &spec.address {
         line.push_str(&address.peer);

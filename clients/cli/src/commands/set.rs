@@ -1,7 +1,7 @@
 //! `set`.
 
 use clap::Args;
-use quorate_client::Client;
+use quorate_client::{Call, Client, ops};
 
 use crate::document::{StatDocument, StatOfPath};
 use crate::exit::Failure;
@@ -21,10 +21,10 @@ Examples:
 #[derive(Args, Debug)]
 pub struct Set {
     /// Which znode
-    path: String,
+    pub(crate) path: String,
 
     #[command(flatten)]
-    data: DataInput,
+    pub(crate) data: DataInput,
 
     /// Set null, which differs from empty
     #[arg(long, conflicts_with_all = ["data", "file", "base64"])]
@@ -32,7 +32,7 @@ pub struct Set {
 
     /// Print its metadata after the change
     #[arg(short, long)]
-    stat: bool,
+    pub(crate) stat: bool,
 
     #[command(flatten)]
     precondition: Precondition,
@@ -43,11 +43,12 @@ pub struct Set {
 }
 
 impl Set {
-    pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+    /// The call that sets it.
+    pub(crate) fn call(self, client: &Client) -> Result<Call<ops::SetData>, Failure> {
         if !self.null && !self.data.is_given() {
             return Err(Failure::Usage("what to set is missing: give data, `-`, --file or --null".to_owned()));
         }
-        let mut call = client.set(&self.path, self.data.read()?);
+        let mut call = client.set(self.path, self.data.read()?);
         if let Some(version) = self.precondition.version() {
             call = call.version(version);
         }
@@ -57,12 +58,17 @@ impl Set {
         if self.upsert {
             call = call.upsert();
         }
-        let updated = call.await?;
+        Ok(call)
+    }
+
+    pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+        let (path, stat) = (self.path.clone(), self.stat);
+        let updated = self.call(client)?.await?;
         if printer.is_json() {
             let stat = StatDocument::from(&updated.stat);
-            return printer.json(&StatOfPath { path: &self.path, created: Some(updated.created), stat });
+            return printer.json(&StatOfPath { path: &path, created: Some(updated.created), stat });
         }
-        if self.stat {
+        if stat {
             printer.bytes(text::stat_block(&updated.stat).as_bytes())?;
         }
         Ok(())

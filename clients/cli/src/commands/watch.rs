@@ -69,6 +69,11 @@ fn parse_position(text: &str) -> Result<Position, String> {
 }
 
 impl Watch {
+    /// Of a znode, or of everything below it, too, until it is interrupted.
+    pub(crate) fn plain(path: String, recursive: bool) -> Watch {
+        Watch { path, recursive, children: false, initial: false, data: false, from: None, count: None }
+    }
+
     pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
         let kind = match (self.recursive, self.children) {
             (true, _) => WatchKind::Recursive,

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::editor::Announcer;
 use super::line::Switch;
+use crate::commands::add_watch::Which;
 use crate::commands::create::SESSION_TIMEOUT;
 use crate::exit::Failure;
 use crate::text;
@@ -22,8 +23,16 @@ pub(crate) struct Sitting {
     session: Option<Session>,
     /// Tells what becomes of the session.
     chronicle: Option<JoinHandle<()>>,
-    watches: BTreeMap<String, Vec<JoinHandle<()>>>,
+    watches: BTreeMap<String, Vec<Following>>,
     tells: Arc<AtomicBool>,
+}
+
+/// A watch that is told of.
+struct Following {
+    kind: WatchKind,
+    /// Only its first change is.
+    is_once: bool,
+    task: JoinHandle<()>,
 }
 
 impl Sitting {
@@ -43,6 +52,11 @@ impl Sitting {
             Some(SessionState::Suspended) => " (session suspended)",
             Some(SessionState::Expired | SessionState::Closed | SessionState::Moved) => " (session ended)",
         }
+    }
+
+    /// The session's id; 0 if there is none.
+    pub(crate) fn session_id(&self) -> u64 {
+        self.session.as_ref().map_or(0, Session::id)
     }
 
     /// The session of this shell, a new one if there is none or it has ended.
@@ -74,33 +88,41 @@ impl Sitting {
     /// Tells of every change from now on.
     pub(crate) fn watch(&mut self, path: String, kind: WatchKind) {
         let watch = self.client.watch(&path).kind(kind);
-        self.follow(path, watch, u64::MAX);
+        self.follow(path, watch, kind, false);
     }
 
     /// Tells of the first change after a state.
     pub(crate) fn watch_once(&mut self, path: String, kind: WatchKind, zxid: u64) {
         let watch = self.client.watch(&path).kind(kind).from(zxid, None);
-        self.follow(path, watch, 1);
+        self.follow(path, watch, kind, true);
     }
 
-    fn follow(&mut self, path: String, watch: WatchBuilder, most: u64) {
+    fn follow(&mut self, path: String, watch: WatchBuilder, kind: WatchKind, is_once: bool) {
         let (announcer, tells) = (self.announcer.clone(), Arc::clone(&self.tells));
-        let told = follow(path.clone(), watch.start(), most, announcer, tells);
-        self.watches.retain(|_, following| {
-            following.retain(|task| !task.is_finished());
-            !following.is_empty()
-        });
-        self.watches.entry(path).or_default().push(tokio::spawn(told));
+        let most = if is_once { 1 } else { u64::MAX };
+        let task = tokio::spawn(follow(path.clone(), watch.start(), most, announcer, tells));
+        self.forget_what_has_ended();
+        self.watches.entry(path).or_default().push(Following { kind, is_once, task });
     }
 
-    /// Tells no more of a path.
-    pub(crate) fn unwatch(&mut self, path: &str) -> Result<(), Failure> {
-        let following = self.watches.remove(path).unwrap_or_default();
-        if following.iter().all(JoinHandle::is_finished) {
-            return Err(Failure::Other(format!("{path} is not watched here")));
+    /// Tells no more of a path, or no more of some of it.
+    pub(crate) fn unwatch(&mut self, path: &str, which: Which) -> Result<(), Failure> {
+        self.forget_what_has_ended();
+        let meant = |following: &mut Following| which.means(following.kind, following.is_once);
+        let found: Vec<Following> =
+            self.watches.get_mut(path).map_or(Vec::new(), |all| all.extract_if(.., meant).collect());
+        if found.is_empty() {
+            return Err(Failure::Other(format!("{path} is not watched so here")));
         }
-        following.iter().for_each(JoinHandle::abort);
+        found.iter().for_each(|following| following.task.abort());
         Ok(())
+    }
+
+    fn forget_what_has_ended(&mut self) {
+        self.watches.retain(|_, all| {
+            all.retain(|following| !following.task.is_finished());
+            !all.is_empty()
+        });
     }
 
     pub(crate) fn tells(&self) -> bool {
@@ -115,7 +137,8 @@ impl Sitting {
 
     /// Ends everything. The session's ephemeral znodes are gone then, if a server could be told.
     pub(crate) async fn end(self) {
-        self.watches.values().flatten().chain(&self.chronicle).for_each(JoinHandle::abort);
+        let watches = self.watches.values().flatten().map(|following| &following.task);
+        watches.chain(&self.chronicle).for_each(JoinHandle::abort);
         if let Some(session) = self.session
             && let Err(error) = session.close().await
         {
