@@ -6,8 +6,8 @@ use clap::Subcommand;
 use quorate_client::Client;
 
 use crate::commands::{
-    acl, add_watch, config, count, create, delete, elect, ephemerals, export, import, list, lock, members, multi, read,
-    reconfig, set, status, sync, tree, version, watch,
+    acl, add_watch, bench, config, count, create, delete, elect, ephemerals, export, import, list, lock, members,
+    multi, read, reconfig, set, status, sync, tree, version, watch,
 };
 use crate::exit::{EXIT_CODES, Failure, with_exit_codes};
 use crate::global::{Global, OutputFormat};
@@ -104,6 +104,9 @@ pub enum Command {
     #[command(after_help = reconfig::TRANSFER_EXAMPLES,
         after_long_help = with_exit_codes(reconfig::TRANSFER_EXAMPLES))]
     TransferLeadership(reconfig::TransferLeadership),
+    /// Measure how fast the ensemble answers
+    #[command(after_help = bench::EXAMPLES, after_long_help = with_exit_codes(bench::EXAMPLES))]
+    Bench(bench::Bench),
     /// Print the versions of this program and of the server
     #[command(after_long_help = EXIT_CODES)]
     Version(version::Version),
@@ -120,6 +123,10 @@ pub async fn run(command: Command, global: Global) -> ExitCode {
     match command {
         Command::Shell(shell) => shell.run(&global).await,
         Command::RunHeld(command) => command.run(),
+        Command::Bench(bench) => {
+            let clients = global.clone();
+            run_with(global, async |client, printer| bench.run(&clients, client, printer).await).await
+        }
         command => run_with(global, async |client, printer| command.run(client, printer).await).await,
     }
 }
@@ -178,7 +185,9 @@ impl Command {
             Command::Members(command) => command.run(client, printer).await,
             Command::Reconfig(command) => command.run(client, printer).await,
             Command::TransferLeadership(command) => command.run(client, printer).await,
-            Command::Shell(_) | Command::RunHeld(_) => Err(Failure::Usage("it runs by itself alone".to_owned())),
+            Command::Bench(_) | Command::Shell(_) | Command::RunHeld(_) => {
+                Err(Failure::Usage("it runs by itself alone".to_owned()))
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod acl;
 pub(crate) mod add_watch;
+pub(crate) mod bench;
 pub(crate) mod change;
 pub(crate) mod config;
 pub(crate) mod count;

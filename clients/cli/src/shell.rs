@@ -180,7 +180,7 @@ async fn on(command: Command, sitting: &mut Sitting, printer: &mut Printer) -> R
         Command::Get(get) => (get.awaited().map(owned), get.show(&client, printer).await?),
         Command::Stat(stat) => (stat.awaited().map(owned), stat.show(&client, printer).await?),
         Command::Ls(list) => (list.awaited().map(owned), list.show(&client, printer).await?),
-        Command::Lock(_) | Command::Elect(_) | Command::Shell(_) | Command::RunHeld(_) => {
+        Command::Lock(_) | Command::Elect(_) | Command::Bench(_) | Command::Shell(_) | Command::RunHeld(_) => {
             return Err(Failure::Usage("it runs by itself alone, not in a shell".to_owned()));
         }
         other => return other.run(&client, printer).await,

@@ -1,6 +1,7 @@
 //! The command line, run as its users run it: the real program against a real server.
 
 mod backups;
+mod bench;
 mod changes;
 mod ensembles;
 mod exports;
@@ -47,6 +48,7 @@ const COMMANDS: &[&str] = &[
     "config",
     "reconfig",
     "transfer-leadership",
+    "bench",
     "version",
     "shell",
     "backup",
