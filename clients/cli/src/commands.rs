@@ -12,6 +12,7 @@ pub(crate) mod elect;
 pub(crate) mod ephemerals;
 pub(crate) mod export;
 pub(crate) mod export_file;
+pub(crate) mod export_tar;
 pub(crate) mod import;
 pub(crate) mod list;
 pub(crate) mod lock;

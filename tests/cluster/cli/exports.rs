@@ -1,5 +1,7 @@
 //! `export` and `import`: a tree leaves as a file, and comes back the same.
 
+use std::process::Command;
+
 use quorate_tests::harness::Server;
 use serde_json::{Value, json};
 
@@ -60,6 +62,45 @@ fn what_was_exported_is_imported_the_same() {
 }
 
 #[test]
+fn an_archive_can_be_looked_at_with_tar_and_is_imported_the_same() {
+    let server = Server::start();
+    let cli = Cli::of(&server);
+    sample(&cli);
+    cli.prints(&["set", "/app/config", "of a parent"]);
+    cli.prints(&["create", "/app/%data", ""]);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("app.tar");
+    let file = file.to_str().unwrap();
+    let exported = cli.run(&["export", "/app", "--format", "tar", "--file", file]);
+    assert_eq!((exported.code, exported.stderr), (0, format!("9 znodes exported to {file}\n")));
+
+    let unpacked = Command::new("tar").args(["-xf", file, "-C"]).arg(dir.path()).output().unwrap();
+    assert!(unpacked.status.success() && unpacked.stderr.is_empty(), "{unpacked:?}");
+    let read = |path: &str| std::fs::read(dir.path().join("znodes/app").join(path)).unwrap();
+    assert_eq!((read("config/port"), read("config/%data")), (b"8080".to_vec(), b"of a parent".to_vec()));
+    assert_eq!((read("binary"), read("%%data"), read("quo\"ted é")), (vec![0, 0xff], vec![], vec![]));
+    assert!(dir.path().join("znodes/app/container").is_dir(), "null data is none");
+
+    let other = Server::start();
+    let other = Cli::of(&other);
+    let rehearsed = other.run(&["import", file, "--dry-run"]);
+    assert_eq!((rehearsed.code, rehearsed.stderr.as_str()), (0, "9 znodes would be created\n"), "{rehearsed:?}");
+    let archive = std::fs::read(file).unwrap();
+    let imported = other.run_with(&["import", "-"], &archive);
+    assert_eq!((imported.code, imported.stderr.as_str()), (0, "9 znodes created\n"), "{imported:?}");
+    assert_eq!(znodes(&other.prints(&["export", "/app"]), "/app"), znodes(&cli.prints(&["export", "/app"]), "/app"));
+
+    // One that was cut off creates nothing, and neither does one that was made by somebody else.
+    let cut = other.run_with(&["import", "-", "--to", "/cut"], &archive[..archive.len() / 2]);
+    assert_eq!((cut.code, cut.stderr.contains("cut off")), (1, true), "{cut:?}");
+    let mut pack = Command::new("tar");
+    let foreign = pack.args(["-c", "--format=ustar", "-C"]).arg(dir.path()).arg("znodes").output().unwrap();
+    let refused = other.run_with(&["import", "-", "--to", "/foreign"], &foreign.stdout);
+    assert_eq!((refused.code, refused.stderr.contains("comes before quorate-export.json")), (1, true), "{refused:?}");
+    assert_eq!(other.prints(&["ls"]), "app\nzookeeper\n");
+}
+
+#[test]
 fn import_stops_skips_or_overwrites_what_exists() {
     let server = Server::start();
     let cli = Cli::of(&server);
@@ -93,7 +134,9 @@ fn a_file_that_is_not_whole_is_refused_before_anything_is_created() {
     let lines: Vec<&str> = export.lines().collect();
     let cut = lines[..lines.len() - 1].join("\n");
     let incomplete = [lines[0], lines[1], lines[3]].join("\n");
-    for broken in ["", "garbage", cut.as_str(), incomplete.as_str(), &export[..export.len() / 2]] {
+    // What lies elsewhere than the export says would surprise whoever imports it.
+    let stray = export.replace("\"/app/a\"", "\"/etc/a\"");
+    for broken in ["", "garbage", cut.as_str(), incomplete.as_str(), stray.as_str(), &export[..export.len() / 2]] {
         let ran = cli.run_with(&["import", "-"], broken.as_bytes());
         assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{broken:?}: {ran:?}");
         assert!(ran.stderr.starts_with("quorate: -: "), "{broken:?}: {ran:?}");

@@ -76,6 +76,7 @@ fn zkclis_flags_are_understood() {
         "bench mixed --reads 50",
         "tree --depth 2",
         "export /a --format json --ephemerals",
+        "export --format tar",
         "import - --to /b --existing skip --dry-run",
         "status",
         "members",

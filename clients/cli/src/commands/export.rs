@@ -1,15 +1,15 @@
 //! `export`.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt as _;
 use quorate_client::{Client, Tree, TreeNode};
-use serde::Serialize;
 
 use crate::commands::export_file::{End, EndLine, Head, Node};
+use crate::commands::export_tar::TarWriter;
 use crate::exit::Failure;
 use crate::printer::Printer;
 
@@ -18,6 +18,7 @@ Examples:
   quorate export > all.ndjson
   quorate export /app --file app.ndjson
   quorate export /app --format json | jq '.znodes[].path'
+  quorate export /app --format tar --file app.tar
 
 The file shows one moment, exactly, while others go on writing. Its first line
 says which, its last line that it is whole.";
@@ -36,7 +37,7 @@ pub struct Export {
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// One object for each znode, or one for all of them
+    /// In which form
     #[arg(long, value_enum, default_value_t = Format::Ndjson)]
     format: Format,
 
@@ -47,8 +48,75 @@ pub struct Export {
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum Format {
+    /// One object for each znode, on a line
     Ndjson,
+    /// One object for all of them
     Json,
+    /// A file or a directory for each znode, to be looked at with `tar`
+    Tar,
+}
+
+/// Writes a form.
+enum Writer {
+    Ndjson,
+    /// Whether a znode was written before.
+    Json {
+        goes_on: bool,
+    },
+    Tar(TarWriter),
+}
+
+impl Writer {
+    fn new(format: Format) -> Writer {
+        match format {
+            Format::Ndjson => Writer::Ndjson,
+            Format::Json => Writer::Json { goes_on: false },
+            Format::Tar => Writer::Tar(TarWriter::new()),
+        }
+    }
+
+    fn head(&mut self, head: &Head) -> io::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(head)?;
+        match self {
+            Writer::Ndjson => line.push(b'\n'),
+            Writer::Json { .. } => {
+                // It goes on with the znodes.
+                line.pop();
+                line.extend(b",\"znodes\":[");
+            }
+            Writer::Tar(tar) => return tar.head(head),
+        }
+        Ok(line)
+    }
+
+    fn node(&mut self, node: &TreeNode) -> io::Result<Vec<u8>> {
+        let mut line = Vec::new();
+        match self {
+            Writer::Ndjson => {
+                serde_json::to_writer(&mut line, &Node::new(node))?;
+                line.push(b'\n');
+            }
+            Writer::Json { goes_on } => {
+                line.extend(if *goes_on { &b",\n"[..] } else { b"\n" });
+                serde_json::to_writer(&mut line, &Node::new(node))?;
+                *goes_on = true;
+            }
+            Writer::Tar(tar) => return tar.node(node),
+        }
+        Ok(line)
+    }
+
+    fn end(self, end: End) -> io::Result<Vec<u8>> {
+        match self {
+            Writer::Ndjson => {
+                let mut line = serde_json::to_vec(&EndLine { end })?;
+                line.push(b'\n');
+                Ok(line)
+            }
+            Writer::Json { .. } => Ok(b"\n]}\n".to_vec()),
+            Writer::Tar(tar) => tar.end(end),
+        }
+    }
 }
 
 /// Where the export goes.
@@ -64,11 +132,6 @@ impl Sink<'_> {
             Sink::Stdout(printer) => printer.bytes(bytes),
         }
     }
-
-    fn json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
-        let json = serde_json::to_vec(document).map_err(|error| Failure::Other(error.to_string()))?;
-        self.write(&json)
-    }
 }
 
 fn cannot_write(file: &Path, error: &std::io::Error) -> Failure {
@@ -77,6 +140,9 @@ fn cannot_write(file: &Path, error: &std::io::Error) -> Failure {
 
 impl Export {
     pub(crate) async fn run(self, client: &Client, printer: &mut Printer) -> Result<(), Failure> {
+        if self.format == Format::Tar && self.file.is_none() && printer.is_terminal() {
+            return Err(Failure::Usage("an archive is nothing for a terminal: name a file with --file".to_owned()));
+        }
         let tree = client.stream_tree(&self.path).with_data().with_acl().await?;
         let cluster_id = client.last_header().map_or(0, |header| header.cluster_id);
         let head = Head::new(&self.path, tree.zxid(), cluster_id);
@@ -107,14 +173,9 @@ impl Export {
     }
 
     async fn write(&self, sink: &mut Sink<'_>, head: &Head, mut tree: Tree) -> Result<u64, Failure> {
-        let json = self.format == Format::Json;
-        let head = serde_json::to_string(head).map_err(|error| Failure::Other(error.to_string()))?;
-        if json {
-            sink.write(head.trim_end_matches('}').as_bytes())?;
-            sink.write(b",\"znodes\":[")?;
-        } else {
-            sink.write(head.as_bytes())?;
-        }
+        let failed = |error: io::Error| Failure::Other(format!("cannot be exported: {error}"));
+        let mut writer = Writer::new(self.format);
+        sink.write(&writer.head(head).map_err(failed)?)?;
         let mut znodes = 0;
         let mut masked = 0_u64;
         while let Some(node) = tree.next().await {
@@ -123,17 +184,10 @@ impl Export {
                 continue;
             }
             masked += u64::from(has_masked_digest(&node));
-            sink.write(if json && znodes > 0 { b",\n" } else { b"\n" })?;
-            sink.json(&Node::new(&node))?;
+            sink.write(&writer.node(&node).map_err(failed)?)?;
             znodes += 1;
         }
-        sink.write(b"\n")?;
-        if json {
-            sink.write(b"]}")?;
-        } else {
-            sink.json(&EndLine { end: End { znodes } })?;
-        }
-        sink.write(b"\n")?;
+        sink.write(&writer.end(End { znodes }).map_err(failed)?)?;
         if masked > 0 {
             eprintln!(
                 "{masked} znodes have ACLs with digests that you may not see: they cannot be imported as they are"

@@ -1,7 +1,8 @@
 //! The file that `export` writes and `import` reads.
 //!
 //! In the form NDJSON each line is an object: a head, the znodes (parents before their children), and an end by which
-//! a file that was cut off is told from a whole one. In the form JSON the same stands in one object.
+//! a file that was cut off is told from a whole one. In the form JSON the same stands in one object; in the form tar, in
+//! files: see `export_tar`.
 
 use std::io::Read;
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use quorate_client::{Acl, CreateMode, Error, TreeNode};
 use serde::{Deserialize, Serialize};
 
+use super::export_tar;
 use crate::document::{
     AclEntryDocument, DataDocument, ModeDocument, StatDocument, acl_document, acl_from_document, hex,
 };
@@ -38,27 +40,38 @@ impl Head {
 /// One znode.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Node {
-    pub(super) path: String,
+    path: String,
     #[serde(flatten)]
-    pub(super) data: DataDocument,
+    data: DataDocument,
+    #[serde(flatten)]
+    kind: Kind,
+}
+
+/// What there is of a znode besides its path and data.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Kind {
     #[serde(default)]
-    pub(super) mode: ModeDocument,
+    mode: ModeDocument,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) ttl_ms: Option<u64>,
+    ttl_ms: Option<u64>,
     /// Absent: everybody may do everything, or it could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) acl: Option<Vec<AclEntryDocument>>,
+    acl: Option<Vec<AclEntryDocument>>,
     /// For readers; an import gives znodes new metadata.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) stat: Option<StatDocument>,
+    stat: Option<StatDocument>,
 }
 
 impl Node {
     pub(super) fn new(node: &TreeNode) -> Node {
+        Node { path: node.path.clone(), data: DataDocument::new(node.data.as_ref()), kind: Kind::new(node) }
+    }
+}
+
+impl Kind {
+    pub(super) fn new(node: &TreeNode) -> Kind {
         let (mode, ttl_ms) = ModeDocument::new(node.mode);
-        Node {
-            path: node.path.clone(),
-            data: DataDocument::new(node.data.as_ref()),
+        Kind {
             mode,
             ttl_ms,
             acl: node.acl.as_ref().filter(|acl| **acl != Acl::open()).map(acl_document),
@@ -107,16 +120,23 @@ pub(super) struct Planned {
 }
 
 impl Planned {
-    fn new(node: Node) -> Result<Planned, String> {
-        let path = node.path;
+    pub(super) fn new(path: String, data: Option<Bytes>, kind: Kind) -> Result<Planned, String> {
         if !path.starts_with('/') {
             return Err(format!("`{path}` is no path"));
         }
         let wrong = |error: Error| format!("{path}: {}", error.message());
-        let mode = node.mode.to_mode(node.ttl_ms).map_err(wrong)?;
-        let acl = node.acl.map(acl_from_document).transpose().map_err(wrong)?;
-        let data = node.data.decode().map_err(|error| format!("{path}: {error}"))?;
+        let mode = kind.mode.to_mode(kind.ttl_ms).map_err(wrong)?;
+        let acl = kind.acl.map(acl_from_document).transpose().map_err(wrong)?;
         Ok(Planned { path, data, mode, acl })
+    }
+}
+
+impl TryFrom<Node> for Planned {
+    type Error = String;
+
+    fn try_from(node: Node) -> Result<Planned, String> {
+        let data = node.data.decode().map_err(|error| format!("{}: {error}", node.path))?;
+        Planned::new(node.path, data, node.kind)
     }
 }
 
@@ -131,17 +151,20 @@ pub(super) struct Contents {
 pub(super) fn read(mut input: impl Read) -> Result<Contents, String> {
     let mut bytes = Vec::new();
     input.read_to_end(&mut bytes).map_err(|error| format!("cannot read it: {error}"))?;
+    if export_tar::is_tar(&bytes) {
+        return export_tar::read(&bytes.into());
+    }
     let no_whole = match serde_json::from_slice(&bytes) {
         Ok(Whole { head, znodes }) => {
             check_format(&head)?;
-            let nodes = znodes.into_iter().map(Planned::new).collect::<Result<_, _>>()?;
+            let nodes = znodes.into_iter().map(Planned::try_from).collect::<Result<_, _>>()?;
             return Ok(Contents { head, nodes });
         }
         Err(error) => error,
     };
     let mut lines = bytes.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
     let Some(Ok(Line::Head(head))) = lines.next().map(|(_, line)| serde_json::from_slice(line)) else {
-        return Err(format!("it is neither form of what `quorate export` writes: {no_whole}"));
+        return Err(format!("it is no form of what `quorate export` writes: {no_whole}"));
     };
     check_format(&head)?;
     let mut nodes = Vec::new();
@@ -152,19 +175,25 @@ pub(super) fn read(mut input: impl Read) -> Result<Contents, String> {
             return Err(wrong("there is something after its end".to_owned()));
         }
         match serde_json::from_slice(line).map_err(|error| wrong(error.to_string()))? {
-            Line::Node(node) => nodes.push(Planned::new(*node).map_err(wrong)?),
+            Line::Node(node) => nodes.push((*node).try_into().map_err(wrong)?),
             Line::End(line) => end = Some(line.end),
             Line::Head(_) => return Err(wrong("another export begins here".to_owned())),
         }
     }
+    check_end(end, nodes.len())?;
+    Ok(Contents { head, nodes })
+}
+
+/// Whether it is whole.
+pub(super) fn check_end(end: Option<End>, znodes: usize) -> Result<(), String> {
     match end {
-        Some(End { znodes }) if znodes == nodes.len() as u64 => Ok(Contents { head, nodes }),
-        Some(End { znodes }) => Err(format!("it should have {znodes} znodes and has {}", nodes.len())),
-        None => Err("it is cut off: its last line is missing".to_owned()),
+        Some(end) if end.znodes == znodes as u64 => Ok(()),
+        Some(end) => Err(format!("it should have {} znodes and has {znodes}", end.znodes)),
+        None => Err("it is cut off: its end is missing".to_owned()),
     }
 }
 
-fn check_format(head: &Head) -> Result<(), String> {
+pub(super) fn check_format(head: &Head) -> Result<(), String> {
     match head.quorate_export {
         FORMAT => Ok(()),
         newer => Err(format!("it has format {newer}, and this program reads format {FORMAT}")),

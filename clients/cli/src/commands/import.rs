@@ -117,15 +117,17 @@ impl Import {
             let file = File::open(&self.file);
             export_file::read(file.map_err(|error| Failure::io(&format!("cannot read {name}"), &error))?)
         };
-        let Contents { head, nodes } = contents.map_err(|text| Failure::Other(format!("{name}: {text}")))?;
+        let wrong = |text: String| Failure::Other(format!("{name}: {text}"));
+        let Contents { head, nodes } = contents.map_err(wrong)?;
         let all = nodes.len();
         let nodes = nodes.into_iter().filter(|node| !node.mode.is_ephemeral());
-        let nodes: Vec<Planned> = match &self.to {
-            None => nodes.collect(),
-            Some(to) => nodes
-                .map(|node| Ok(Planned { path: moved(&node.path, &head.path, to)?, ..node }))
-                .collect::<Result<_, Failure>>()?,
-        };
+        // Without a move, too: whoever imports /app is not to find something in /etc.
+        let to = self.to.as_deref().unwrap_or(&head.path);
+        let nodes = nodes.map(|node| match moved(&node.path, &head.path, to) {
+            Some(path) => Ok(Planned { path, ..node }),
+            None => Err(wrong(format!("{} does not lie below {}, where it says it does", node.path, head.path))),
+        });
+        let nodes: Vec<Planned> = nodes.collect::<Result<_, Failure>>()?;
         let ephemeral = (all - nodes.len()) as u64;
         Ok((nodes, ephemeral))
     }
@@ -203,14 +205,11 @@ impl Import {
     }
 }
 
-/// Where a znode comes to stand when the tree at `from` is moved to `to`.
-fn moved(path: &str, from: &str, to: &str) -> Result<String, Failure> {
-    let rest = path.strip_prefix(from.trim_end_matches('/')).filter(|rest| rest.is_empty() || rest.starts_with('/'));
-    let Some(rest) = rest else {
-        return Err(Failure::Other(format!("{path} does not lie below {from}, where the export says it does")));
-    };
+/// Where a znode comes to stand when the tree at `from` is moved to `to`; `None` if it does not belong to that tree.
+fn moved(path: &str, from: &str, to: &str) -> Option<String> {
+    let rest = path.strip_prefix(from.trim_end_matches('/')).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
     let moved = format!("{}{}", to.trim_end_matches('/'), rest.trim_end_matches('/'));
-    Ok(if moved.is_empty() { "/".to_owned() } else { moved })
+    Some(if moved.is_empty() { "/".to_owned() } else { moved })
 }
 
 fn describe(counts: &Counts) -> String {
@@ -240,7 +239,7 @@ mod tests {
     #[test]
     fn a_tree_can_be_moved() {
         let check = |path, from, to, expected: Option<&str>| {
-            assert_eq!(moved(path, from, to).ok().as_deref(), expected, "{path} from {from} to {to}");
+            assert_eq!(moved(path, from, to).as_deref(), expected, "{path} from {from} to {to}");
         };
         check("/app/x", "/app", "/b/c", Some("/b/c/x"));
         check("/app", "/app", "/b", Some("/b"));
