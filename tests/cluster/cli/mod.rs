@@ -10,6 +10,7 @@ mod holding;
 mod logs;
 mod manuals;
 mod multis;
+mod sessions;
 mod shell;
 mod watching;
 mod znodes;
