@@ -9,6 +9,7 @@ mod dev_cluster;
 mod durability;
 mod ensemble;
 mod ephemeral_cap;
+mod examples;
 mod failing_disk;
 mod full_disk;
 mod garbage;
