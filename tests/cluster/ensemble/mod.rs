@@ -10,6 +10,7 @@ mod gateways;
 mod hand_over;
 mod minority;
 mod namespaces;
+mod new_ensemble;
 mod restoring;
 mod sessions;
 mod storm;
