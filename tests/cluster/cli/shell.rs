@@ -99,6 +99,8 @@ fn at_a_terminal_words_and_paths_are_completed_and_changes_told() {
     assert_eq!(cli.prints(&["ls", "/application"]), "config\nhere\n");
     terminal.send_line("redo 1").unwrap();
     sees(&mut terminal, "43");
+    // Between two lines the terminal is its own master, and keeps such keys to itself.
+    sees(&mut terminal, "> ");
     terminal.send_control('d').unwrap();
     terminal.exp_eof().unwrap();
 
