@@ -71,7 +71,7 @@ async fn all_doors_speak_tls_with_whoever_trusts_their_authority() {
     let address = server.address("grpc");
     // An address that says nothing is called with TLS by whoever names an authority.
     let got = quorate(&["--server", address, "--ca", text(&ca), "get", "/greeting"]);
-    assert_eq!((got.code, got.stdout.as_str()), (0, "hello\n"), "{got:?}");
+    assert_eq!((got.code, got.stdout.as_str()), (0, "hello"), "{got:?}");
     let pem = fs::read(&ca).unwrap();
     let client = client(&server, Tls::new().ca_pem(pem));
     assert_eq!(client.get("/greeting").await.unwrap().data.as_deref(), Some(&b"hello"[..]));

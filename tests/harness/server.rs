@@ -250,7 +250,14 @@ fn spawn(options: &ServerOptions, home: &Path, faults: Option<&Faults>) -> (Chil
         .arg("serve")
         .arg("--data-dir")
         .arg(data_dir(options, home))
-        .args(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--print-addresses", "json"])
+        .args(["--grpc", "127.0.0.1:0", "--print-addresses", "json"])
+        // Unless a test wants it elsewhere.
+        .args(
+            (!options.arguments.iter().any(|argument| argument == "--http"))
+                .then_some(["--http", "127.0.0.1:0"])
+                .iter()
+                .flatten(),
+        )
         .args(&options.arguments)
         .envs(options.environment.iter().map(|(key, value)| (key, value)))
         .envs(faults.map(Faults::environment).into_iter().flatten())

@@ -189,6 +189,7 @@ fn explain_certificate(refused: &CertificateError) -> String {
         }
         CertificateError::NotValidForName => "its certificate is for another name".to_owned(),
         CertificateError::NotValidForNameContext { expected, presented } => {
+            let presented: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
             let (expected, presented) = (expected.to_str(), presented.join(", "));
             format!(
                 "its certificate is not for {expected}, but for {presented}: call it by such a name, or say which is meant \
@@ -203,6 +204,12 @@ fn explain_certificate(refused: &CertificateError) -> String {
         }
         other => format!("its certificate cannot be believed: {other}"),
     }
+}
+
+/// A name of a certificate without its kind: `DnsName("a")` is what rustls makes of `a`.
+fn bare(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.map_or(name, |inner| inner.trim_matches('"'))
 }
 
 fn explain_alert(alert: AlertDescription) -> String {
