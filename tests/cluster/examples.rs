@@ -64,7 +64,7 @@ fn every_example_has_a_test_here() {
 #[tokio::test]
 async fn a_configuration_centre_refuses_what_makes_no_sense() {
     let expected = "the service's limit is 100\nthe service's limit is 200\n\
-        refused: Some(BAD_ARGUMENTS: /examples/configuration/limit: \"two hundred\" is no number: invalid digit found in string)\n\
+        refused: /examples/configuration/limit: \"two hundred\" is no number: invalid digit found in string\n\
         the service's limit is still 200\n";
     prints("configuration", expected).await;
 }

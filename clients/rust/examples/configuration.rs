@@ -30,8 +30,9 @@ async fn main() -> Result<(), Error> {
 
     // A slip: the service says so, and goes on with what made sense.
     client.set(LIMIT, "two hundred").await?;
-    if let Ok(news) = news.wait_for(|news| news.as_ref().is_some_and(|news| news.problem.is_some())).await {
-        println!("refused: {:?}", news.as_ref().and_then(|news| news.problem.as_ref()));
+    let refused = news.wait_for(|news| news.as_ref().is_some_and(|news| news.problem.is_some())).await;
+    if let Some(problem) = refused.ok().and_then(|news| news.as_ref()?.problem.clone()) {
+        println!("refused: {}", problem.message());
     }
     println!("the service's limit is still {}", limit.get().unwrap_or_default());
     Ok(())

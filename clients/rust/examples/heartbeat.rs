@@ -28,7 +28,7 @@ async fn main() -> Result<(), Error> {
 
     while let Some(told) = monitor.next().await {
         let WatchEvent::Events(events) = told? else { continue };
-        for event in events {
+        for event in events.iter().filter(|event| event.path.ends_with("/worker")) {
             match event.kind {
                 EventKind::Created => println!("the monitor sees {} come", event.path),
                 EventKind::Deleted => {

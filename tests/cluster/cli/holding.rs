@@ -11,6 +11,9 @@ use super::{Cli, Ran, Running};
 /// Longer than anything takes that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Of sessions that are to end: as short as it can be where the machine is busy with other tests.
+const SESSION: &str = "3s";
+
 /// Until something is so.
 #[track_caller]
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -124,7 +127,7 @@ fn a_command_whose_lock_is_lost_is_stopped() {
     let mut server = Server::start();
     let cli = Cli::of(&server);
     let start = |script: &str| {
-        let line = ["lock", "/locks/a", "--session-timeout", "1s", "--grace", "300ms", "--exec", "--", "sh", "-c"];
+        let line = ["lock", "/locks/a", "--session-timeout", SESSION, "--grace", "300ms", "--exec", "--", "sh", "-c"];
         let mut running = cli.start(&[&line[..], &[script]].concat());
         assert_eq!(running.line(), "ready");
         running
@@ -149,7 +152,7 @@ fn the_command_of_a_killed_holder_is_gone_before_another_one_runs() {
     let dir = tempfile::tempdir().unwrap();
     let pid_file = dir.path().join("pid");
     let script = format!("echo $$ > {}; echo ready; while :; do sleep 0.02; done", pid_file.display());
-    let line = ["lock", "/locks/a", "--session-timeout", "1s", "--exec", "--", "sh", "-c"];
+    let line = ["lock", "/locks/a", "--session-timeout", SESSION, "--exec", "--", "sh", "-c"];
     let mut holder = cli.start(&[&line[..], &[script.as_str()]].concat());
     assert_eq!(holder.line(), "ready");
     let next = cli.start(&[&line[..], &["echo next"]].concat());
@@ -167,7 +170,7 @@ fn the_command_of_a_killed_holder_is_gone_before_another_one_runs() {
 fn one_leads_at_a_time_and_leads_again_when_it_repeats() {
     let server = Server::start();
     let cli = Cli::of(&server);
-    let line = ["elect", "/leaders/a", "--session-timeout", "1s", "--data"];
+    let line = ["elect", "/leaders/a", "--session-timeout", SESSION, "--data"];
     let stand = |name: &str, more: &[&str], script: &str| {
         cli.start(&[&line[..], &[name], more, &["--exec", "--", "sh", "-c", script]].concat())
     };
@@ -183,7 +186,8 @@ fn one_leads_at_a_time_and_leads_again_when_it_repeats() {
     assert_eq!(second.line(), "second leads");
     second.terminate();
     let ran = second.end();
-    assert!([0, 3].contains(&ran.code), "between two commands or during one: {ran:?}");
+    // Between two commands, at the end of one, or before it had ended.
+    assert!([0, 3, 128 + 15].contains(&ran.code), "{ran:?}");
     let again = "quorate: the command has ended with exit code 3; standing again\n";
     assert!(ran.stderr.starts_with(again), "{ran:?}");
     until("nobody to stand", || contenders(&cli, "/leaders/a").is_empty());

@@ -10,9 +10,10 @@ fn changes_are_made_in_one_txn_and_each_is_told_of() {
     let server = Server::start();
     let cli = Cli::of(&server);
     cli.prints(&["create", "/old"]);
-    let line = ["check /new --absent", "create -p /new/a 'two words'", "create -s /new/job- x", "set /new/a y -v 0"];
-    let printed = cli.prints(&[&["multi"], &line[..], &["setAcl /new/a world:anyone:cra", "delete /old"]].concat());
-    let expected = "check /new\ncreate /new/a\ncreate /new/job-0000000001\nset /new/a version=1\n\
+    let line = ["check /new --absent", "create /new", "create /new/a 'two words'", "create -s /new/job- x"];
+    let more = ["set /new/a y -v 0", "setAcl /new/a world:anyone:cra", "delete /old"];
+    let printed = cli.prints(&[&["multi"], &line[..], &more[..]].concat());
+    let expected = "check /new\ncreate /new\ncreate /new/a\ncreate /new/job-0000000001\nset /new/a version=1\n\
                     setAcl /new/a aversion=1\ndelete /old\n";
     assert_eq!(printed, expected);
     assert_eq!(cli.prints(&["get", "/new/a"]), "y");

@@ -15,7 +15,8 @@ struct Cli {
 }
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(std::iter::once("quorate").chain(line.split(' ')))
+    let words = shell_words::split(line).expect("quotes are closed");
+    Cli::try_parse_from(std::iter::once("quorate".to_owned()).chain(words))
 }
 
 #[test]

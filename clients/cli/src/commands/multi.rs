@@ -16,7 +16,7 @@ use crate::text;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  quorate multi 'check /lock -v 3' 'set /a 1' 'create -p /b/c 2' 'delete /d'
+  quorate multi 'check /lock -v 3' 'set /a 1' 'create -s /b/c- 2' 'delete /d'
   quorate multi --file changes.txt      one on each line; # begins a comment
   quorate multi < changes.txt
   quorate multi 'check /a --absent' 'create /b'
