@@ -14,7 +14,7 @@ use super::server::Id;
 use super::world::{Event, World};
 
 /// Between two of them, at most.
-const EVERY_US: u64 = 60_000;
+const EVERY_US: u64 = 200_000;
 
 /// Who asks once.
 pub(crate) struct Stranger {

@@ -5,7 +5,7 @@ import { createClient } from "./generated/client/index.ts";
 import {
   createZnode, deleteZnode, getZnode, listChildren, multi, putZnode, watch,
 } from "./generated/sdk.gen.ts";
-import type { Event, Problem, Told, Znode } from "./generated/types.gen.ts";
+import type { Event, Problem, Told, Written, Znode } from "./generated/types.gen.ts";
 
 /** What came of it. */
 export interface Report {
@@ -25,6 +25,7 @@ export async function run(baseUrl: string): Promise<Report> {
 
   const made = await createZnode({
     client,
+    throwOnError: true,
     path: { path },
     query: { parents: true },
     body: { data: "blue", encoding: "utf8" },
@@ -48,13 +49,18 @@ export async function run(baseUrl: string): Promise<Report> {
     client,
     body: {
       operations: [
-        { op: "check", path: "/app/config", version: written.data.stat.version },
+        { op: "check", path: "/app/config", version: (written.data as Written).stat.version },
         { op: "create", path: "/app/jobs", data: null },
         { op: "delete", path: "/app/jobs" },
       ],
     },
   });
-  const children = await listChildren({ client, path: { path: "app" }, query: { with: "stat" } });
+  const children = await listChildren({
+    client,
+    throwOnError: true,
+    path: { path: "app" },
+    query: { with: "stat" },
+  });
   await deleteZnode({ client, path: { path } });
 
   const told: string[] = [];
