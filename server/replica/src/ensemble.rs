@@ -15,8 +15,9 @@ use crate::effect::{Effects, Halted, SnapshotOp};
 use crate::limits;
 use crate::outbox::response_bytes;
 use crate::peer::{ToLeader, ToLearner, encode_write};
-use crate::replica::{Held, Indexed, Replica, Serving, Word};
+use crate::replica::{Replica, Serving};
 use crate::speaking::{Owner, session_moved};
+use crate::waiting::{Held, Indexed, Word};
 use crate::writes::Asker;
 
 /// What leaders state of the state, until this server has come so far.

@@ -17,6 +17,7 @@
 //! | `timeliness` | how old the state may be that is shown |
 //! | `effort`, `counting` | what keeps one client's large questions from delaying all others |
 //! | `lanes` | the order of replies within an outbox |
+//! | `waiting`, `under_way` | what waits for a leader, its word or a zxid; how much waits for the disk |
 //! | `sessions`, `speaking` | who is alive, and which outbox speaks for whom |
 //! | [`history`], `watch` | the window of past changes, and everybody who is told of changes |
 //! | `restoring` | what it means that a backup becomes the state |
@@ -57,6 +58,8 @@ mod sessions;
 mod snapshotting;
 mod speaking;
 mod timeliness;
+mod under_way;
+mod waiting;
 mod watch;
 mod writes;
 

@@ -19,7 +19,8 @@ use crate::effect::Effects;
 use crate::effort::Effort;
 use crate::ensemble::no_leader;
 use crate::limits;
-use crate::replica::{Indexed, Parked, Replica, Word, session_expired};
+use crate::replica::{Replica, session_expired};
+use crate::waiting::{Indexed, Parked, Word};
 
 impl Replica {
     /// Answers a local request whose turn it is, now or as soon as it can be. Its reply is awaited already.

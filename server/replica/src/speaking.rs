@@ -14,7 +14,8 @@ use crate::effect::{Delivery, Effects, SessionEnd};
 use crate::ensemble::no_leader;
 use crate::limits;
 use crate::peer::{ToLeader, ToLearner};
-use crate::replica::{Indexed, Parked, Replica, Serving, session_expired};
+use crate::replica::{Replica, Serving, session_expired};
+use crate::waiting::{Indexed, Parked};
 use crate::writes::Asker;
 
 /// The leave to speak for a session. A later one is greater, whichever leader gave it.

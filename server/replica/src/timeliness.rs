@@ -11,7 +11,8 @@ use quorate_types::mutation::mutated;
 use quorate_types::{Code, Consistency, Error, Now, Op, OutboxId, Request, WatchOp, Zxid};
 
 use crate::effect::Effects;
-use crate::replica::{Indexed, Replica, Serving};
+use crate::replica::{Replica, Serving};
+use crate::waiting::Indexed;
 
 /// So often a server asks within the time that its state may be old.
 const QUESTIONS: u64 = 4;

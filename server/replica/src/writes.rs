@@ -15,8 +15,9 @@ use crate::effect::Effects;
 use crate::ensemble::no_leader;
 use crate::limits;
 use crate::outbox::response_bytes;
-use crate::replica::{Held, Replica};
+use crate::replica::Replica;
 use crate::sessions::Ending;
+use crate::waiting::Held;
 
 /// Who waits for the answer to a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
