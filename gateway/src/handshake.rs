@@ -5,13 +5,13 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_util::either::Either;
 
 type ShakeFuture = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send>>;
 
@@ -39,7 +39,7 @@ impl Handshake {
     }
 
     pub(crate) async fn shake(&self, stream: TcpStream) -> io::Result<Io> {
-        Ok(Io::Shaken(self.0(stream).await?))
+        Ok(Io::Right(self.0(stream).await?))
     }
 }
 
@@ -49,60 +49,5 @@ impl fmt::Debug for Handshake {
     }
 }
 
-/// The byte stream of a connection.
-pub(crate) enum Io {
-    /// As it was accepted.
-    Plain(TcpStream),
-    /// What came of a handshake.
-    Shaken(Box<dyn Stream>),
-}
-
-impl AsyncRead for Io {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Io::Plain(io) => Pin::new(io).poll_read(context, into),
-            Io::Shaken(io) => Pin::new(io).poll_read(context, into),
-        }
-    }
-}
-
-impl AsyncWrite for Io {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Io::Plain(io) => Pin::new(io).poll_write(context, bytes),
-            Io::Shaken(io) => Pin::new(io).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Io::Plain(io) => Pin::new(io).poll_write_vectored(context, slices),
-            Io::Shaken(io) => Pin::new(io).poll_write_vectored(context, slices),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Io::Plain(io) => io.is_write_vectored(),
-            Io::Shaken(io) => io.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Io::Plain(io) => Pin::new(io).poll_flush(context),
-            Io::Shaken(io) => Pin::new(io).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Io::Plain(io) => Pin::new(io).poll_shutdown(context),
-            Io::Shaken(io) => Pin::new(io).poll_shutdown(context),
-        }
-    }
-}
+/// The byte stream of a connection: as it was accepted, or what came of a handshake.
+pub(crate) type Io = Either<TcpStream, Box<dyn Stream>>;

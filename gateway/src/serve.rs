@@ -114,7 +114,7 @@ async fn shake_hands(
     stream: TcpStream,
     shutdown: &CancellationToken,
 ) -> Option<handshake::Io> {
-    let Some(handshake) = handshake else { return Some(handshake::Io::Plain(stream)) };
+    let Some(handshake) = handshake else { return Some(handshake::Io::Left(stream)) };
     let shaken = tokio::select! {
         shaken = handshake.shake(stream) => shaken,
         () = shutdown.cancelled() => return None,
