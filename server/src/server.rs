@@ -346,7 +346,7 @@ async fn welcome(
     stop: CancellationToken,
 ) {
     let io = match tls {
-        None => Io::Plain(stream),
+        None => Io::Left(stream),
         Some(tls) => {
             let handshake = tokio::select! {
                 handshake = tls.accept(stream) => handshake,

@@ -199,7 +199,7 @@ async fn attempt(
     let stream = TcpStream::connect(address).await.map_err(connect)?;
     stream.set_nodelay(true).map_err(connect)?;
     let io = match &core.tls {
-        None => Io::Plain(stream),
+        None => Io::Left(stream),
         Some(tls) => tls.connect(name, stream).await.map_err(|source| DialError::Tls { address, source })?,
     };
     let broken = |source| DialError::Call { address, source };

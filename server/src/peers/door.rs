@@ -115,7 +115,7 @@ async fn serve(core: &Arc<Core>, stream: TcpStream) -> Result<(), DoorError> {
 async fn greet(core: &Core, stream: TcpStream) -> Result<Caller, DoorError> {
     stream.set_nodelay(true).map_err(DoorError::Socket)?;
     let io = match &core.tls {
-        None => Io::Plain(stream),
+        None => Io::Left(stream),
         Some(tls) => tls.accept(stream).await.map_err(DoorError::Tls)?,
     };
     let (mut call, kind) = Call::accept(io, core.timing.close).await?;

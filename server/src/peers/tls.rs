@@ -70,13 +70,13 @@ impl Tls {
         let name = ServerName::try_from(host(address).to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let stream = self.0.current().connector.connect(name, stream).await?;
-        Ok(Io::Tls(Box::new(stream.into())))
+        Ok(Io::Right(Box::new(stream.into())))
     }
 
     /// As the one who was dialed.
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<Io> {
         let stream = self.0.current().acceptor.accept(stream).await?;
-        Ok(Io::Tls(Box::new(stream.into())))
+        Ok(Io::Right(Box::new(stream.into())))
     }
 }
 

@@ -102,7 +102,7 @@ impl Acceptor {
             return Err(HandshakeError::Plain);
         }
         let stream = time::timeout_at(deadline, self.shake_hands(stream)).await.map_err(late)??;
-        Ok(Io::Tls(Box::new(stream.into())))
+        Ok(Io::Right(Box::new(stream.into())))
     }
 
     async fn shake_hands(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {

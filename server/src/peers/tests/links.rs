@@ -125,7 +125,7 @@ async fn a_link_to_a_server_that_is_not_there_any_more_goes_down_although_nobody
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     first.carry_out([PeerOutput::MembersChanged(members(&[(2, listener.local_addr().unwrap().to_string())]))]);
     let (stream, _) = listener.accept().await.unwrap();
-    let (mut frozen, kind) = Call::accept(Io::Plain(stream), PATIENCE).await.unwrap();
+    let (mut frozen, kind) = Call::accept(Io::Left(stream), PATIENCE).await.unwrap();
     assert_eq!(kind, Kind::Link);
     frozen.next().await.unwrap().expect("a hello");
     let reply = hello::reply(Identity { cluster: CLUSTER, server: ServerId(2) }, 0, None);

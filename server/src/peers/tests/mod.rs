@@ -184,7 +184,7 @@ async fn connect(learner: &TestServer, leader: &TestServer) -> (ConnectionId, Co
 /// A call of somebody who may do anything.
 async fn call(to: SocketAddr, kind: Kind) -> Call {
     let stream = TcpStream::connect(to).await.unwrap();
-    Call::dial(Io::Plain(stream), kind).await.unwrap()
+    Call::dial(Io::Left(stream), kind).await.unwrap()
 }
 
 fn ping(seq: u64) -> Message {

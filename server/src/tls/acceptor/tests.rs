@@ -27,7 +27,7 @@ async fn visit(acceptor: &Acceptor, authority: &Authority, papers: Option<&Paper
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec(), H2.to_vec()];
     let accepting = async {
-        let Io::Tls(mut stream) = acceptor.accept(stream).await.map_err(io::Error::other)? else {
+        let Io::Right(mut stream) = acceptor.accept(stream).await.map_err(io::Error::other)? else {
             panic!("a handshake leads to TLS")
         };
         stream.write_all(b"!").await?;
