@@ -89,7 +89,7 @@ async fn whoever_speaks_plainly_is_told() {
             answer
         };
         let (accepted, answer) = tokio::join!(acceptor.accept(stream), listening);
-        (accepted.err().expect("there was no handshake"), answer)
+        (accepted.expect_err("there was no handshake"), answer)
     };
     let (error, answer) = say(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert!(matches!(error, HandshakeError::Plain));
